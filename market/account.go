@@ -1,0 +1,132 @@
+package market
+
+import (
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Typed ids: UUIDv7 strings.
+type (
+	AccountID  string
+	TaskID     string
+	ClaimID    string
+	DeliveryID string
+	KeyID      string
+	PayoutID   string
+)
+
+// AccountKind says what acts: a person or a program.
+type AccountKind string
+
+// The kinds of accounts.
+const (
+	Human    AccountKind = "human"
+	Agent    AccountKind = "agent"
+	Platform AccountKind = "platform"
+)
+
+// Account is one subject with its own identity, wallet and reputation.
+type Account struct {
+	ID           AccountID
+	Kind         AccountKind
+	Handle       string
+	DisplayName  string
+	Description  string
+	Skills       []string
+	ReferralCode string
+	// ReferredBy is the handle of the account whose code was used, or "".
+	ReferredBy string
+	CreatedAt  time.Time
+}
+
+// Actor is who makes a request, and through which credential.
+type Actor struct {
+	Account AccountID
+	Kind    AccountKind
+	Handle  string
+	// Key is the API key used, or "" for a browser session.
+	Key KeyID
+}
+
+// Worker reports whether the actor may claim and deliver: only programs do.
+func (a Actor) Worker() bool { return a.Kind == Agent }
+
+// DefaultSkill is the skill of an agent or a task that names none.
+const DefaultSkill = "generalist"
+
+// Limits of what accounts write about themselves, in characters.
+const (
+	MaxDisplayName = 80
+	MaxDescription = 2000
+	MaxSkills      = 10
+	MaxEmail       = 254
+	MinPassword    = 12
+	MaxPassword    = 256
+)
+
+var (
+	handlePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$`)
+	skillPattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9+.#-]{0,39}$`)
+	emailPattern  = regexp.MustCompile(`^[^\s@<>"]+@[^\s@<>"]+\.[^\s@<>".]+$`)
+)
+
+// Registration is what a new account says about itself.
+type Registration struct {
+	Kind         AccountKind
+	Handle       string
+	DisplayName  string
+	Description  string
+	Skills       []string
+	ReferralCode string
+	// Email and Password are for humans only.
+	Email    string
+	Password string
+}
+
+// Clean fills in defaults and returns what is wrong with the registration.
+// Only agents have skills; without any they are generalists.
+func (r *Registration) Clean() []FieldError {
+	var p problems
+	r.DisplayName = strings.TrimSpace(r.DisplayName)
+	if r.DisplayName == "" {
+		r.DisplayName = r.Handle
+	}
+	if !handlePattern.MatchString(r.Handle) {
+		p.add("/handle", "handle", nil)
+	}
+	p.text("/displayName", r.DisplayName, 0, MaxDisplayName)
+	p.text("/description", r.Description, 0, MaxDescription)
+	if r.Kind == Human {
+		p.email("/email", &r.Email)
+		p.password("/password", r.Password, r.Handle, r.Email)
+		return p
+	}
+	r.Skills = p.skills("/skills", r.Skills)
+	return p
+}
+
+// Profile is the part of an account that its owner may change. A nil member
+// stays as it is.
+type Profile struct {
+	DisplayName *string
+	Description *string
+	Skills      *[]string
+}
+
+// Clean returns what is wrong with the profile; an empty list of skills of an
+// agent means DefaultSkill.
+func (f *Profile) Clean() []FieldError {
+	var p problems
+	if f.DisplayName != nil {
+		p.text("/displayName", *f.DisplayName, 1, MaxDisplayName)
+	}
+	if f.Description != nil {
+		p.text("/description", *f.Description, 0, MaxDescription)
+	}
+	if f.Skills != nil {
+		s := p.skills("/skills", *f.Skills)
+		f.Skills = &s
+	}
+	return p
+}

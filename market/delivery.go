@@ -1,0 +1,112 @@
+package market
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Claim is a lease on an exclusive task.
+type Claim struct {
+	ID     ClaimID
+	Task   TaskID
+	Worker AccountID
+	// WorkerHandle is filled in by the store for showing.
+	WorkerHandle string
+	Epoch        int64
+	ClaimedAt    time.Time
+	// LeaseFrom is when the present lease began; renewals are capped from it.
+	LeaseFrom time.Time
+	ExpiresAt time.Time
+	// EndedAt and Outcome are set when the claim is over.
+	EndedAt *time.Time
+	Outcome string
+}
+
+// How claims end.
+const (
+	ClaimReleased  = "released"
+	ClaimExpired   = "expired"
+	ClaimExhausted = "exhausted"
+	ClaimRejected  = "rejected"
+	ClaimWithdrawn = "withdrawn"
+	ClaimSettled   = "settled"
+	ClaimClosed    = "closed"
+)
+
+// DeliveryState is where a delivery stands.
+type DeliveryState string
+
+// The states of a delivery in exclusive mode.
+const (
+	DeliveryPending   DeliveryState = "pending"
+	DeliveryAccepted  DeliveryState = "accepted"
+	DeliveryRejected  DeliveryState = "rejected"
+	DeliveryWithdrawn DeliveryState = "withdrawn"
+	DeliveryFailed    DeliveryState = "failed"
+)
+
+// Limits of a delivery.
+const MaxSummary = 4000
+
+// Package is what a worker hands in.
+type Package struct {
+	Output      json.RawMessage
+	SummaryText string
+	Attachments []Attachment
+}
+
+// Clean returns what is wrong with the package; the output is checked by
+// package verify.
+func (d Package) Clean() []FieldError {
+	var p problems
+	if len(d.Output) == 0 {
+		p.add("/output", "required", nil)
+	}
+	p.text("/summaryText", d.SummaryText, 1, MaxSummary)
+	cleanAttachments(&p, d.Attachments)
+	return p
+}
+
+// Delivery is a package handed in, with the report of its checks.
+type Delivery struct {
+	ID     DeliveryID
+	Task   TaskID
+	Claim  ClaimID
+	Worker AccountID
+	// WorkerHandle is filled in by the store for showing.
+	WorkerHandle string
+	State        DeliveryState
+	// Attempt counts this worker's attempts on the task from 1; 0 if the
+	// engine could not decide, which uses none.
+	Attempt int
+	Package
+	Report    Report
+	Review    *Review
+	Payout    *Payout
+	CreatedAt time.Time
+}
+
+// Decisions of a review.
+const (
+	DecisionAccept = "accept"
+	DecisionReject = "reject"
+)
+
+// Review is the decision on a delivery.
+type Review struct {
+	Decision string
+	Reason   string
+	Rule     string
+	Quote    string
+	At       time.Time
+	// AppealBy is until when a rejection can be appealed.
+	AppealBy *time.Time
+}
+
+// Rejection is why a publisher refuses a delivery: in words, and by naming a
+// manual rule or an undecided check, or by quoting the brief.
+type Rejection struct {
+	Reason string
+	Rule   string
+	Quote  string
+}

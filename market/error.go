@@ -1,0 +1,149 @@
+package market
+
+import (
+	"errors"
+	"time"
+)
+
+// Kind groups errors by what a caller can do about them. Each kind has one
+// HTTP status, chosen in package handlers.
+type Kind int
+
+// The kinds of errors.
+const (
+	KindInternal Kind = iota
+	KindUnreadable
+	KindUnauthenticated
+	KindForbidden
+	KindNotFound
+	KindMethod
+	KindConflict
+	KindPrecondition
+	KindTooLarge
+	KindUnsupportedMedia
+	KindInvalid
+	KindRateLimited
+	KindUnavailable
+)
+
+// Error is a refusal that a caller can understand and act on. Its words live
+// in the message catalogues under its Code (error.<code> and error.<code>_fix),
+// so that JSON and pages say the same in every language.
+type Error struct {
+	Kind Kind
+	// Code is stable snake_case, part of the public contract.
+	Code string
+	// Args fill the placeholders of the messages.
+	Args map[string]any
+	// Fields name each invalid part of the input.
+	Fields []FieldError
+	// RetryAfter is set on KindRateLimited and KindUnavailable.
+	RetryAfter time.Duration
+	// Report is set on ErrVerificationFailed.
+	Report *Report
+}
+
+// FieldError says what is wrong with one part of the input.
+type FieldError struct {
+	// Pointer is an RFC 6901 JSON Pointer into the request body.
+	Pointer string
+	// Parameter names a query parameter instead; Pointer is then empty.
+	Parameter string
+	// Code is the catalogue key of the sentence (invalid.<code>).
+	Code string
+	// Args fill the placeholders of the sentence.
+	Args map[string]any
+}
+
+// Error implements error for logs; visitors see the catalogue's words.
+func (e *Error) Error() string {
+	if len(e.Fields) == 0 {
+		return e.Code
+	}
+	f := e.Fields[0]
+	return e.Code + ": " + f.Pointer + f.Parameter + " " + f.Code
+}
+
+// Is makes errors.Is compare codes, so that a sentinel matches its copies
+// with arguments.
+func (e *Error) Is(target error) bool {
+	var t *Error
+	return errors.As(target, &t) && t.Code == e.Code
+}
+
+// With returns a copy with arguments for its messages.
+func (e *Error) With(args map[string]any) *Error {
+	c := *e
+	c.Args = args
+	return &c
+}
+
+// After returns a copy that says when to try again.
+func (e *Error) After(d time.Duration) *Error {
+	c := *e
+	c.RetryAfter = d
+	return &c
+}
+
+var registry []*Error
+
+func sentinel(kind Kind, code string) *Error {
+	e := &Error{Kind: kind, Code: code}
+	registry = append(registry, e)
+	return e
+}
+
+// Errors lists every sentinel, for the catalogue test and the documents.
+func Errors() []*Error { return registry }
+
+// The refusals of the market. Their codes are part of the contract.
+var (
+	ErrInternal              = sentinel(KindInternal, "internal")
+	ErrUnreadable            = sentinel(KindUnreadable, "unreadable")
+	ErrUnauthenticated       = sentinel(KindUnauthenticated, "unauthenticated")
+	ErrForbidden             = sentinel(KindForbidden, "forbidden")
+	ErrNotFound              = sentinel(KindNotFound, "not_found")
+	ErrMethodNotAllowed      = sentinel(KindMethod, "method_not_allowed")
+	ErrInvalid               = sentinel(KindInvalid, "invalid")
+	ErrTooLarge              = sentinel(KindTooLarge, "too_large")
+	ErrUnsupportedMediaType  = sentinel(KindUnsupportedMedia, "unsupported_media_type")
+	ErrRateLimited           = sentinel(KindRateLimited, "rate_limited")
+	ErrCrossOrigin           = sentinel(KindForbidden, "cross_origin")
+	ErrUnavailable           = sentinel(KindUnavailable, "database_unavailable")
+	ErrStorageFull           = sentinel(KindUnavailable, "storage_full")
+	ErrVerifierUnavailable   = sentinel(KindUnavailable, "verifier_unavailable")
+	ErrIdempotencyRequired   = sentinel(KindUnreadable, "idempotency_key_required")
+	ErrIdempotencyMalformed  = sentinel(KindUnreadable, "idempotency_key_malformed")
+	ErrIdempotencyReused     = sentinel(KindInvalid, "idempotency_key_reused")
+	ErrIdempotencyInProgress = sentinel(KindConflict, "idempotency_in_progress")
+	ErrInsufficientCredits   = sentinel(KindConflict, "insufficient_credits")
+	ErrOwnTask               = sentinel(KindForbidden, "own_task")
+	ErrTaskNotOpen           = sentinel(KindConflict, "task_not_open")
+	ErrTaskClaimed           = sentinel(KindConflict, "task_claimed")
+	ErrClaimStale            = sentinel(KindConflict, "claim_stale")
+	ErrNotClaimHolder        = sentinel(KindConflict, "not_claim_holder")
+	ErrAttemptsExhausted     = sentinel(KindConflict, "attempts_exhausted")
+	ErrVerificationFailed    = sentinel(KindInvalid, "verification_failed")
+	ErrDeliveryPending       = sentinel(KindConflict, "delivery_pending")
+	ErrDeliveryNotPending    = sentinel(KindConflict, "delivery_not_pending")
+	ErrReasonRequired        = sentinel(KindInvalid, "reason_required")
+	ErrHandleTaken           = sentinel(KindConflict, "handle_taken")
+	ErrEmailTaken            = sentinel(KindConflict, "email_taken")
+	ErrReferralUnknown       = sentinel(KindInvalid, "referral_unknown")
+	ErrLogin                 = sentinel(KindUnauthenticated, "login_failed")
+)
+
+// Invalid returns ErrInvalid with the fields, or nil if there are none.
+func Invalid(fields []FieldError) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	c := *ErrInvalid
+	c.Fields = fields
+	return &c
+}
+
+// Field returns ErrInvalid for one field of the body.
+func Field(pointer, code string, args map[string]any) error {
+	return Invalid([]FieldError{{Pointer: pointer, Code: code, Args: args}})
+}

@@ -1,0 +1,68 @@
+package market
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"hash/crc32"
+	"strings"
+)
+
+// AgentKeyPrefix starts an agent's own API key.
+const AgentKeyPrefix = "gha_"
+
+const (
+	base62     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	secretSize = 30
+	sumSize    = 6
+)
+
+// NewKey makes an API key: the prefix, 30 random characters and a checksum,
+// so that scanners can find leaked keys and a typo costs no query.
+func NewKey(prefix string) string {
+	secret := randomText(secretSize, base62)
+	return prefix + secret + keySum(secret)
+}
+
+// randomText draws n characters evenly from the alphabet.
+func randomText(n int, alphabet string) string {
+	var b strings.Builder
+	limit := byte(256 / len(alphabet) * len(alphabet) & 0xff)
+	buf := make([]byte, 64)
+	for b.Len() < n {
+		_, _ = rand.Read(buf) // never fails
+		for _, c := range buf {
+			if b.Len() < n && (limit == 0 || c < limit) {
+				b.WriteByte(alphabet[int(c)%len(alphabet)])
+			}
+		}
+	}
+	return b.String()
+}
+
+// NewReferralCode makes a code that people can read out.
+func NewReferralCode() string { return randomText(8, "BCDFGHJKLMNPQRSTVWXZ23456789") }
+
+func keySum(secret string) string {
+	sum := crc32.ChecksumIEEE([]byte(secret))
+	out := make([]byte, sumSize)
+	for i := sumSize - 1; i >= 0; i-- {
+		out[i] = base62[sum%62]
+		sum /= 62
+	}
+	return string(out)
+}
+
+// WellFormedKey reports whether the key can be one of ours.
+func WellFormedKey(key string) bool {
+	rest, ok := strings.CutPrefix(key, AgentKeyPrefix)
+	return ok && len(rest) == secretSize+sumSize && keySum(rest[:secretSize]) == rest[secretSize:]
+}
+
+// HashKey is the only form in which a key is stored.
+func HashKey(key string) []byte {
+	h := sha256.Sum256([]byte(key))
+	return h[:]
+}
+
+// KeyHint is the part of a key that may be shown: enough to tell keys apart.
+func KeyHint(key string) string { return key[:len(AgentKeyPrefix)+6] }

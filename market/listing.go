@@ -1,0 +1,51 @@
+package market
+
+import "time"
+
+// Sort is an order of the market.
+type Sort string
+
+// The orders that the market offers.
+const (
+	SortNewest   Sort = "newest"
+	SortReward   Sort = "reward"
+	SortDeadline Sort = "deadline"
+)
+
+// Filter chooses open tasks.
+type Filter struct {
+	// Skills match a task that wants any of them, or, with AllSkills, a task
+	// all of whose skills are among them.
+	Skills    []string
+	AllSkills bool
+	MinReward int64 // 0: no bound
+	MaxReward int64 // 0: no bound
+	Query     string
+	Publisher string // a handle, or ""
+	Sort      Sort
+	After     *Position
+	Limit     int
+}
+
+// Position is where a page ends: the sort key and the id of its last task.
+type Position struct {
+	Reward   int64
+	Deadline time.Time
+	ID       TaskID
+}
+
+// Role is an account's part in its own tasks.
+type Role string
+
+// The roles. RoleAny is both.
+const (
+	RoleAny       Role = ""
+	RolePublisher Role = "publisher"
+	RoleWorker    Role = "worker"
+)
+
+// SkillCount says how many open tasks want a skill.
+type SkillCount struct {
+	Skill string
+	Open  int64
+}

@@ -1,0 +1,130 @@
+package market
+
+import "time"
+
+// Credits is a whole number of credits.
+type Credits int64
+
+// Class says where credits came from. Only earned credits can be redeemed.
+type Class string
+
+// The two classes.
+const (
+	Granted Class = "granted"
+	Earned  Class = "earned"
+)
+
+// Funds are credits by class.
+type Funds struct {
+	Granted Credits
+	Earned  Credits
+}
+
+// Total is the sum over both classes.
+func (f Funds) Total() Credits { return f.Granted + f.Earned }
+
+// Take splits an amount over the classes, granted first. It returns
+// ErrInsufficientCredits if the funds do not cover it.
+func (f Funds) Take(amount Credits) (Funds, error) {
+	if f.Total() < amount {
+		return Funds{}, ErrInsufficientCredits.With(map[string]any{"Needed": amount, "Available": f.Total()})
+	}
+	g := min(f.Granted, amount)
+	return Funds{Granted: g, Earned: amount - g}, nil
+}
+
+// Wallet is what an account owns, as its owner sees it at one moment.
+type Wallet struct {
+	// Granted and Earned.Available can be spent now.
+	Granted         Credits
+	EarnedAvailable Credits
+	// GrantedPending and EarnedPending are paid out but still held.
+	GrantedPending Credits
+	EarnedPending  Credits
+	// Escrow is what the account's own live tasks hold.
+	Escrow Credits
+	Holds  []Payout
+}
+
+// Ledger account names. A transfer's debit and credit are such names.
+func WalletAccount(id AccountID) string  { return "wallet:" + string(id) }
+func PendingAccount(id AccountID) string { return "pending:" + string(id) }
+func EscrowAccount(id TaskID) string     { return "escrow:" + string(id) }
+
+// GrantsAccount issues granted credits.
+const GrantsAccount = "platform:grants"
+
+// TransferKind says why credits moved.
+type TransferKind string
+
+// The kinds of transfers.
+const (
+	TransferGrant   TransferKind = "grant"   // platform → wallet, at registration
+	TransferEscrow  TransferKind = "escrow"  // wallet → escrow, at publish
+	TransferRefund  TransferKind = "refund"  // escrow → wallet
+	TransferPayout  TransferKind = "payout"  // escrow → pending
+	TransferRelease TransferKind = "release" // pending → wallet, after the hold
+)
+
+// Transfer moves a positive amount from the debit to the credit account. The
+// class may change on the way; the amount cannot.
+type Transfer struct {
+	Kind        TransferKind
+	Debit       string
+	Credit      string
+	Amount      Credits
+	DebitClass  Class
+	CreditClass Class
+	// Account owns the wallet or the pending side of the transfer.
+	Account      AccountID
+	Counterparty AccountID
+	Task         TaskID
+}
+
+// Entry is one ledger line as the owner of a wallet sees it.
+type Entry struct {
+	ID     int64
+	At     time.Time
+	Kind   TransferKind
+	Amount Credits // signed: negative leaves the wallet
+	Class  Class
+	// BalanceAfter is the spendable total after this line, nil on lines that
+	// are still pending.
+	BalanceAfter *Credits
+	Task         TaskID
+	// Counterparty is a handle, or "".
+	Counterparty string
+}
+
+// Payout is an earned reward: pending until AvailableAt, then released.
+type Payout struct {
+	ID          PayoutID
+	Account     AccountID
+	Task        TaskID
+	Delivery    DeliveryID
+	Amount      Credits
+	Class       Class
+	AvailableAt time.Time
+	HoldReason  string
+}
+
+// HoldSettlement is the ordinary reason of a hold: time to find mistakes.
+const HoldSettlement = "settlement_hold"
+
+func transfers(kind TransferKind, f Funds, to Class, t Transfer) []Transfer {
+	var out []Transfer
+	add := func(amount Credits, class Class) {
+		if amount == 0 {
+			return
+		}
+		x := t
+		x.Kind, x.Amount, x.DebitClass, x.CreditClass = kind, amount, class, class
+		if to != "" {
+			x.CreditClass = to
+		}
+		out = append(out, x)
+	}
+	add(f.Granted, Granted)
+	add(f.Earned, Earned)
+	return out
+}

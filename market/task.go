@@ -1,0 +1,201 @@
+package market
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+)
+
+// State is where a task stands in its life.
+type State string
+
+// The states of a task. The last three are terminal.
+const (
+	Open      State = "open"
+	Claimed   State = "claimed"
+	InReview  State = "in_review"
+	Settled   State = "settled"
+	Cancelled State = "cancelled"
+	Expired   State = "expired"
+)
+
+// Terminal reports whether nothing can follow.
+func (s State) Terminal() bool { return s == Settled || s == Cancelled || s == Expired }
+
+// ModeExclusive is one worker at a time, by a claim.
+const ModeExclusive = "exclusive"
+
+// Defaults and limits of a task.
+const (
+	DefaultDeadline     = 30 * 24 * time.Hour
+	MaxDeadline         = 90 * 24 * time.Hour
+	DefaultClaimMinutes = 60
+	DefaultReviewHours  = 72
+	DefaultMaxAttempts  = 3
+	MaxReward           = 1_000_000
+	MaxRules            = 20
+	MaxAttachments      = 20
+	MaxAttachmentBytes  = 100 << 20
+	// AppealWindow is how long a rejection can be appealed.
+	AppealWindow = 24 * time.Hour
+	// CaseWindow is how long an undecided case may stay with the operator.
+	CaseWindow = 7 * 24 * time.Hour
+	// leaseCap is how often a lease can be renewed, in lengths of a lease.
+	leaseCap = 4
+)
+
+// Rule is a condition on a delivery beyond the output schema. RuleManual is
+// decided by the publisher.
+type Rule struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"`
+	Text string `json:"text"`
+}
+
+// RuleManual is the kind of a rule that the publisher decides.
+const RuleManual = "manual"
+
+// Attachment describes a file by its content.
+type Attachment struct {
+	Name      string `json:"name"`
+	MediaType string `json:"mediaType"`
+	Bytes     int64  `json:"bytes"`
+	SHA256    string `json:"sha256"`
+	URL       string `json:"url,omitempty"`
+}
+
+// Task is funded work: a brief, a payload, an output contract and a reward.
+type Task struct {
+	ID        TaskID
+	Publisher AccountID
+	// PublisherHandle is filled in by the store for showing.
+	PublisherHandle string
+	State           State
+	// Version rises by one with every transition; it decides races.
+	Version int64
+	// Epoch rises whenever a claim ends, so that a former holder's writes
+	// are told apart.
+	Epoch int64
+
+	Title        string
+	Brief        string
+	Skills       []string
+	Mode         string
+	Reward       Credits
+	Payload      json.RawMessage
+	OutputSchema json.RawMessage // nil: any JSON
+	Rules        []Rule
+	Attachments  []Attachment
+	ClaimMinutes int
+	ReviewHours  int
+	MaxAttempts  int
+	MaxAccepted  int
+	Deadline     time.Time
+	CreatedAt    time.Time
+
+	// Escrow is what the task still holds, in the split that funded it.
+	Escrow Funds
+	// DueAt is when the clock acts next; nil in terminal states.
+	DueAt *time.Time
+	// AppealBy is set while a rejection can still be appealed.
+	AppealBy *time.Time
+	// CaseUntil is set while an undecided error waits for the operator.
+	CaseUntil *time.Time
+}
+
+// Draft is a task as its publisher writes it. Zero numbers mean defaults.
+type Draft struct {
+	Title        string
+	Brief        string
+	Skills       []string
+	Mode         string
+	Reward       int64
+	Payload      json.RawMessage
+	OutputSchema json.RawMessage
+	Rules        []Rule
+	Attachments  []Attachment
+	AutoAccept   bool
+	ClaimMinutes *int64
+	ReviewHours  *int64
+	MaxAttempts  *int64
+	MaxAccepted  *int64
+	Deadline     *time.Time
+}
+
+func orDefault(n *int64, d int64) int64 {
+	if n == nil {
+		return d
+	}
+	return *n
+}
+
+// Clean fills in defaults and returns what is wrong with the draft. The sizes
+// and shapes of payload and outputSchema are checked by package verify.
+func (d *Draft) Clean(now time.Time) []FieldError {
+	var p problems
+	p.text("/title", d.Title, 3, 140)
+	p.text("/brief", d.Brief, 10, 20_000)
+	d.Skills = p.skills("/skills", d.Skills)
+	if d.Mode == "" {
+		d.Mode = ModeExclusive
+	}
+	if d.Mode != ModeExclusive {
+		p.add("/mode", "mode", nil)
+	}
+	p.number("/reward", d.Reward, 1, MaxReward)
+	p.number("/claimMinutes", orDefault(d.ClaimMinutes, DefaultClaimMinutes), 5, 10_080)
+	p.number("/reviewHours", orDefault(d.ReviewHours, DefaultReviewHours), 1, 336)
+	p.number("/maxAttempts", orDefault(d.MaxAttempts, DefaultMaxAttempts), 1, 10)
+	p.number("/maxAccepted", orDefault(d.MaxAccepted, 1), 1, 1)
+	if d.AutoAccept {
+		p.add("/autoAccept", "auto_accept", nil)
+	}
+	if d.Deadline == nil {
+		t := now.Add(DefaultDeadline)
+		d.Deadline = &t
+	}
+	if !d.Deadline.After(now) || d.Deadline.After(now.Add(MaxDeadline)) {
+		p.add("/deadline", "deadline", map[string]any{"Days": int(MaxDeadline.Hours() / 24)})
+	}
+	d.cleanRules(&p)
+	cleanAttachments(&p, d.Attachments)
+	return p
+}
+
+func (d *Draft) cleanRules(p *problems) {
+	if len(d.Rules) > MaxRules {
+		p.add("/rules", "too_many", map[string]any{"Max": MaxRules})
+	}
+	seen := map[string]bool{}
+	for i, r := range d.Rules {
+		at := "/rules/" + strconv.Itoa(i)
+		p.text(at+"/name", r.Name, 1, 80)
+		p.text(at+"/text", r.Text, 1, 2000)
+		if r.Kind != RuleManual {
+			p.add(at+"/kind", "rule_kind", nil)
+		}
+		if seen[r.Name] {
+			p.add(at+"/name", "duplicate", nil)
+		}
+		seen[r.Name] = true
+	}
+}
+
+func cleanAttachments(p *problems, as []Attachment) {
+	if len(as) > MaxAttachments {
+		p.add("/attachments", "too_many", map[string]any{"Max": MaxAttachments})
+	}
+	for i, a := range as {
+		at := "/attachments/" + strconv.Itoa(i)
+		p.text(at+"/name", a.Name, 1, 200)
+		p.text(at+"/mediaType", a.MediaType, 1, 120)
+		p.text(at+"/url", a.URL, 0, 2000)
+		p.number(at+"/bytes", a.Bytes, 0, MaxAttachmentBytes)
+		if !isSHA256(a.SHA256) {
+			p.add(at+"/sha256", "sha256", nil)
+		}
+		if a.URL != "" && !isWebURL(a.URL) {
+			p.add(at+"/url", "url", nil)
+		}
+	}
+}
