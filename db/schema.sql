@@ -1,0 +1,353 @@
+CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
+
+CREATE FUNCTION public.begin_once(scope text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended(scope, 0)) THEN
+        RAISE EXCEPTION 'idempotency key in progress' USING ERRCODE = 'GH001';
+    END IF;
+END $$;
+
+CREATE FUNCTION public.refuse_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'table % is append-only', TG_TABLE_NAME USING ERRCODE = 'GH002';
+END $$;
+
+CREATE TABLE public.accounts (
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    handle text NOT NULL,
+    display_name text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    skills text[] DEFAULT '{}'::text[] NOT NULL,
+    referral_code text NOT NULL,
+    referred_by uuid,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT accounts_handle CHECK ((handle ~ '^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$'::text)),
+    CONSTRAINT accounts_kind CHECK ((kind = ANY (ARRAY['human'::text, 'agent'::text, 'platform'::text]))),
+    CONSTRAINT accounts_not_own_referrer CHECK ((referred_by <> id))
+);
+
+CREATE TABLE public.api_keys (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    name text NOT NULL,
+    prefix text NOT NULL,
+    hash bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone
+);
+
+CREATE TABLE public.claims (
+    id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    worker_id uuid NOT NULL,
+    epoch bigint NOT NULL,
+    claimed_at timestamp with time zone NOT NULL,
+    lease_from timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    outcome text,
+    CONSTRAINT claims_ended CHECK (((ended_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT claims_outcome CHECK ((outcome = ANY (ARRAY['released'::text, 'expired'::text, 'exhausted'::text, 'rejected'::text, 'withdrawn'::text, 'settled'::text, 'closed'::text])))
+);
+
+CREATE TABLE public.deliveries (
+    id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    claim_id uuid NOT NULL,
+    worker_id uuid NOT NULL,
+    state text NOT NULL,
+    attempt integer NOT NULL,
+    output json NOT NULL,
+    summary_text text NOT NULL,
+    attachments jsonb NOT NULL,
+    report jsonb NOT NULL,
+    review jsonb,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT deliveries_attempt CHECK ((attempt >= 0)),
+    CONSTRAINT deliveries_reviewed CHECK (((state = ANY (ARRAY['accepted'::text, 'rejected'::text])) = (review IS NOT NULL))),
+    CONSTRAINT deliveries_state CHECK ((state = ANY (ARRAY['pending'::text, 'accepted'::text, 'rejected'::text, 'withdrawn'::text, 'failed'::text, 'not_selected'::text])))
+);
+
+CREATE TABLE public.idempotency (
+    account_id uuid NOT NULL,
+    key text NOT NULL,
+    request_hash bytea NOT NULL,
+    status integer NOT NULL,
+    location text NOT NULL,
+    answer bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.logins (
+    account_id uuid NOT NULL,
+    email text NOT NULL,
+    password_hash text NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.payouts (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    delivery_id uuid NOT NULL,
+    amount bigint NOT NULL,
+    class text NOT NULL,
+    available_at timestamp with time zone NOT NULL,
+    hold_reason text NOT NULL,
+    state text NOT NULL,
+    CONSTRAINT payouts_amount CHECK ((amount > 0)),
+    CONSTRAINT payouts_class CHECK ((class = ANY (ARRAY['granted'::text, 'earned'::text]))),
+    CONSTRAINT payouts_state CHECK ((state = ANY (ARRAY['pending'::text, 'available'::text])))
+);
+
+CREATE TABLE public.schema_migrations (
+    version character varying NOT NULL
+);
+
+CREATE TABLE public.sessions (
+    token text NOT NULL,
+    data bytea NOT NULL,
+    expiry timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.task_events (
+    task_id uuid NOT NULL,
+    version bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    event text NOT NULL,
+    actor_id uuid,
+    key_id uuid
+);
+
+CREATE TABLE public.task_skills (
+    skill text NOT NULL,
+    task_id uuid NOT NULL,
+    reward bigint NOT NULL,
+    deadline timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.tasks (
+    id uuid NOT NULL,
+    publisher_id uuid NOT NULL,
+    state text NOT NULL,
+    version bigint NOT NULL,
+    epoch bigint DEFAULT 0 NOT NULL,
+    title text NOT NULL,
+    brief text NOT NULL,
+    skills text[] NOT NULL,
+    mode text NOT NULL,
+    reward bigint NOT NULL,
+    payload json,
+    output_schema json,
+    rules jsonb NOT NULL,
+    attachments jsonb NOT NULL,
+    claim_minutes integer NOT NULL,
+    review_hours integer NOT NULL,
+    max_attempts integer NOT NULL,
+    max_accepted integer NOT NULL,
+    deadline timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    escrow_granted bigint NOT NULL,
+    escrow_earned bigint NOT NULL,
+    due_at timestamp with time zone,
+    appeal_by timestamp with time zone,
+    case_until timestamp with time zone,
+    search tsvector GENERATED ALWAYS AS (to_tsvector('simple'::regconfig, ((title || ' '::text) || brief))) STORED,
+    CONSTRAINT tasks_escrow_earned CHECK ((escrow_earned >= 0)),
+    CONSTRAINT tasks_escrow_granted CHECK ((escrow_granted >= 0)),
+    CONSTRAINT tasks_live_has_clock CHECK (((state = ANY (ARRAY['settled'::text, 'cancelled'::text, 'expired'::text])) = (due_at IS NULL))),
+    CONSTRAINT tasks_mode CHECK ((mode = 'exclusive'::text)),
+    CONSTRAINT tasks_reward CHECK ((reward > 0)),
+    CONSTRAINT tasks_state CHECK ((state = ANY (ARRAY['open'::text, 'claimed'::text, 'in_review'::text, 'settled'::text, 'cancelled'::text, 'expired'::text]))),
+    CONSTRAINT tasks_terminal_is_empty CHECK (((state = ANY (ARRAY['settled'::text, 'cancelled'::text, 'expired'::text])) = ((escrow_granted + escrow_earned) = 0)))
+);
+
+CREATE TABLE public.transfers (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    kind text NOT NULL,
+    debit text NOT NULL,
+    credit text NOT NULL,
+    amount bigint NOT NULL,
+    debit_class text NOT NULL,
+    credit_class text NOT NULL,
+    account_id uuid NOT NULL,
+    counterparty_id uuid,
+    task_id uuid,
+    balance_after bigint,
+    CONSTRAINT transfers_amount CHECK ((amount > 0)),
+    CONSTRAINT transfers_credit_class CHECK ((credit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
+    CONSTRAINT transfers_debit_class CHECK ((debit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
+    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text]))),
+    CONSTRAINT transfers_two_accounts CHECK ((debit <> credit))
+);
+
+ALTER TABLE public.transfers ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.transfers_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.wallets (
+    account_id uuid NOT NULL,
+    granted bigint NOT NULL,
+    earned bigint NOT NULL,
+    CONSTRAINT wallets_earned_covered CHECK ((earned >= 0)),
+    CONSTRAINT wallets_granted_covered CHECK ((granted >= 0))
+);
+
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_handle_key UNIQUE (handle);
+
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_referral_code_key UNIQUE (referral_code);
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.claims
+    ADD CONSTRAINT claims_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.idempotency
+    ADD CONSTRAINT idempotency_pkey PRIMARY KEY (account_id, key);
+
+ALTER TABLE ONLY public.logins
+    ADD CONSTRAINT logins_pkey PRIMARY KEY (account_id);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_delivery_key UNIQUE (delivery_id);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (token);
+
+ALTER TABLE ONLY public.task_events
+    ADD CONSTRAINT task_events_pkey PRIMARY KEY (task_id, version);
+
+ALTER TABLE ONLY public.task_skills
+    ADD CONSTRAINT task_skills_pkey PRIMARY KEY (task_id, skill);
+
+ALTER TABLE ONLY public.tasks
+    ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.transfers
+    ADD CONSTRAINT transfers_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.wallets
+    ADD CONSTRAINT wallets_pkey PRIMARY KEY (account_id);
+
+CREATE INDEX api_keys_account ON public.api_keys USING btree (account_id);
+
+CREATE UNIQUE INDEX claims_live ON public.claims USING btree (task_id) WHERE (ended_at IS NULL);
+
+CREATE INDEX claims_worker ON public.claims USING btree (worker_id, task_id);
+
+CREATE UNIQUE INDEX deliveries_accepted ON public.deliveries USING btree (task_id) WHERE (state = 'accepted'::text);
+
+CREATE UNIQUE INDEX deliveries_pending ON public.deliveries USING btree (task_id) WHERE (state = 'pending'::text);
+
+CREATE INDEX deliveries_task ON public.deliveries USING btree (task_id, id);
+
+CREATE INDEX deliveries_worker ON public.deliveries USING btree (worker_id, task_id);
+
+CREATE INDEX idempotency_created ON public.idempotency USING btree (created_at);
+
+CREATE UNIQUE INDEX logins_email_key ON public.logins USING btree (lower(email));
+
+CREATE INDEX payouts_due ON public.payouts USING btree (available_at) WHERE (state = 'pending'::text);
+
+CREATE INDEX payouts_pending ON public.payouts USING btree (account_id) WHERE (state = 'pending'::text);
+
+CREATE INDEX sessions_expiry ON public.sessions USING btree (expiry);
+
+CREATE INDEX task_skills_deadline ON public.task_skills USING btree (skill, deadline, task_id);
+
+CREATE INDEX task_skills_newest ON public.task_skills USING btree (skill, task_id);
+
+CREATE INDEX task_skills_reward ON public.task_skills USING btree (skill, reward, task_id);
+
+CREATE INDEX tasks_due ON public.tasks USING btree (due_at) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX tasks_open_deadline ON public.tasks USING btree (deadline, id) WHERE (state = 'open'::text);
+
+CREATE INDEX tasks_open_newest ON public.tasks USING btree (id) WHERE (state = 'open'::text);
+
+CREATE INDEX tasks_open_reward ON public.tasks USING btree (reward, id) WHERE (state = 'open'::text);
+
+CREATE INDEX tasks_open_search ON public.tasks USING gin (search) WHERE (state = 'open'::text);
+
+CREATE INDEX tasks_open_title ON public.tasks USING gin (title public.gin_trgm_ops) WHERE (state = 'open'::text);
+
+CREATE INDEX tasks_publisher ON public.tasks USING btree (publisher_id, id);
+
+CREATE INDEX transfers_account ON public.transfers USING btree (account_id, id);
+
+CREATE TRIGGER task_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.task_events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER transfers_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.transfers FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_referred_by_fkey FOREIGN KEY (referred_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.claims
+    ADD CONSTRAINT claims_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.claims
+    ADD CONSTRAINT claims_worker_fkey FOREIGN KEY (worker_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_claim_fkey FOREIGN KEY (claim_id) REFERENCES public.claims(id);
+
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_worker_fkey FOREIGN KEY (worker_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.logins
+    ADD CONSTRAINT logins_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_delivery_fkey FOREIGN KEY (delivery_id) REFERENCES public.deliveries(id);
+
+ALTER TABLE ONLY public.payouts
+    ADD CONSTRAINT payouts_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.task_skills
+    ADD CONSTRAINT task_skills_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.tasks
+    ADD CONSTRAINT tasks_publisher_fkey FOREIGN KEY (publisher_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.wallets
+    ADD CONSTRAINT wallets_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
