@@ -1,0 +1,118 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Finding is one place where the books differ from what the entries say.
+type Finding struct {
+	Check   string `db:"check_name"`
+	Subject string `db:"subject"`
+	// Want is what the ledger entries add up to, Got what the tables say.
+	Want int64 `db:"want"`
+	Got  int64 `db:"got"`
+}
+
+// AuditReport says what was recomputed and what was found wrong.
+type AuditReport struct {
+	Transfers int64 `db:"transfers"`
+	Wallets   int64 `db:"wallets"`
+	Tasks     int64 `db:"tasks"`
+	// Sum is the total over all ledger accounts: 0 in whole books.
+	Sum      int64 `db:"sum"`
+	Findings []Finding
+}
+
+// movements lists what every transfer does to each ledger account and class.
+const movements = `
+	WITH moved AS (
+		SELECT debit AS account, debit_class AS class, -amount AS amount FROM transfers
+		UNION ALL
+		SELECT credit, credit_class, amount FROM transfers
+	), balance AS (
+		SELECT account, class, sum(amount)::bigint AS amount FROM moved GROUP BY account, class
+	)`
+
+var auditChecks = []string{
+	// Wallets equal their entries, by class.
+	`SELECT 'wallet_' || x.class AS check_name, x.account AS subject,
+		COALESCE(b.amount, 0)::bigint AS want, x.amount AS got
+	FROM (
+		SELECT 'wallet:' || account_id AS account, 'granted' AS class, granted AS amount FROM wallets
+		UNION ALL SELECT 'wallet:' || account_id, 'earned', earned FROM wallets
+	) x LEFT JOIN balance b USING (account, class)
+	WHERE COALESCE(b.amount, 0) <> x.amount`,
+	// Entries of wallets that do not exist.
+	`SELECT 'wallet_missing' AS check_name, b.account AS subject, b.amount AS want, 0::bigint AS got
+	FROM balance b
+	WHERE b.account LIKE 'wallet:%' AND NOT EXISTS (SELECT 1 FROM wallets w WHERE b.account = 'wallet:' || w.account_id)`,
+	// Escrows equal their entries, by class, so terminal tasks hold nothing.
+	`SELECT 'escrow_' || x.class AS check_name, x.account AS subject,
+		COALESCE(b.amount, 0)::bigint AS want, x.amount AS got
+	FROM (
+		SELECT 'escrow:' || id AS account, 'granted' AS class, escrow_granted AS amount FROM tasks
+		UNION ALL SELECT 'escrow:' || id, 'earned', escrow_earned FROM tasks
+	) x LEFT JOIN balance b USING (account, class)
+	WHERE COALESCE(b.amount, 0) <> x.amount`,
+	// Entries of escrows whose task does not exist.
+	`SELECT 'escrow_missing' AS check_name, b.account AS subject, b.amount AS want, 0::bigint AS got
+	FROM balance b
+	WHERE b.account LIKE 'escrow:%' AND NOT EXISTS (SELECT 1 FROM tasks t WHERE b.account = 'escrow:' || t.id)`,
+	// Live tasks hold their whole reward.
+	`SELECT 'escrow_reward' AS check_name, 'escrow:' || id AS subject, reward * max_accepted AS want, escrow_granted + escrow_earned AS got
+	FROM tasks WHERE due_at IS NOT NULL AND escrow_granted + escrow_earned <> reward * max_accepted`,
+	// Pending balances equal their payout rows.
+	`SELECT 'pending_' || class AS check_name, account AS subject,
+		COALESCE(b.amount, 0)::bigint AS want, COALESCE(x.amount, 0)::bigint AS got
+	FROM (SELECT account, class, amount FROM balance WHERE account LIKE 'pending:%') b
+	FULL JOIN (
+		SELECT 'pending:' || account_id AS account, class, sum(amount)::bigint AS amount
+		FROM payouts WHERE state = 'pending' GROUP BY account_id, class
+	) x USING (account, class)
+	WHERE COALESCE(b.amount, 0) <> COALESCE(x.amount, 0)`,
+	// A settled task paid exactly one accepted delivery its reward.
+	`SELECT 'settlement' AS check_name, 'task:' || t.id AS subject, t.reward AS want, COALESCE(sum(y.amount), 0)::bigint AS got
+	FROM tasks t
+	LEFT JOIN deliveries d ON d.task_id = t.id AND d.state = 'accepted'
+	LEFT JOIN payouts y ON y.delivery_id = d.id
+	WHERE t.state = 'settled'
+	GROUP BY t.id HAVING COALESCE(sum(y.amount), 0) <> t.reward`,
+}
+
+// Audit recomputes every balance and escrow from the ledger entries, on one
+// consistent view of the database.
+func (s *Store) Audit(ctx context.Context) (AuditReport, error) {
+	tx, err := s.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return AuditReport{}, translate(err)
+	}
+	defer tx.Rollback()
+	r, err := audit(ctx, tx)
+	return r, translate(err)
+}
+
+func audit(ctx context.Context, tx *sqlx.Tx) (AuditReport, error) {
+	var r AuditReport
+	if _, err := tx.ExecContext(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`); err != nil {
+		return r, err
+	}
+	err := tx.GetContext(ctx, &r, movements+`
+		SELECT (SELECT count(*) FROM transfers) AS transfers, (SELECT count(*) FROM wallets) AS wallets,
+			(SELECT count(*) FROM tasks) AS tasks, COALESCE((SELECT sum(amount) FROM balance), 0)::bigint AS sum`)
+	if err != nil {
+		return r, err
+	}
+	if r.Sum != 0 {
+		r.Findings = append(r.Findings, Finding{Check: "zero_sum", Subject: "ledger", Got: r.Sum})
+	}
+	for _, check := range auditChecks {
+		var found []Finding
+		if err := tx.SelectContext(ctx, &found, movements+check+` ORDER BY subject LIMIT 1000`); err != nil {
+			return r, err
+		}
+		r.Findings = append(r.Findings, found...)
+	}
+	return r, nil
+}

@@ -1,0 +1,229 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"guildhall/market"
+)
+
+// post queues transfers: the one door through which credits move. For each
+// wallet touched one statement updates the balance and appends its lines.
+func (b *batch) post(ts []market.Transfer, now time.Time) {
+	var wallet []market.Transfer
+	for _, t := range ts {
+		if t.Debit == market.WalletAccount(t.Account) || t.Credit == market.WalletAccount(t.Account) {
+			wallet = append(wallet, t)
+			continue
+		}
+		b.Queue(`
+			INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			now, t.Kind, t.Debit, t.Credit, t.Amount, t.DebitClass, t.CreditClass, t.Account, nullID(t.Counterparty), nullID(t.Task))
+	}
+	b.postWallet(wallet, now)
+}
+
+// postWallet posts the lines of one wallet: a change touches one at most.
+// later[i] is what the lines after i do to the balance, so that each line
+// shows the balance right after itself.
+func (b *batch) postWallet(ts []market.Transfer, now time.Time) {
+	if len(ts) == 0 {
+		return
+	}
+	var delta market.Funds
+	var kinds, debits, credits, debitClasses, creditClasses []string
+	var amounts []int64
+	later := make([]int64, len(ts))
+	sum := int64(0)
+	for i := len(ts) - 1; i >= 0; i-- {
+		later[i] = sum
+		sum += int64(signed(ts[i]))
+	}
+	for _, t := range ts {
+		kinds, debits, credits = append(kinds, string(t.Kind)), append(debits, t.Debit), append(credits, t.Credit)
+		debitClasses, creditClasses = append(debitClasses, string(t.DebitClass)), append(creditClasses, string(t.CreditClass))
+		amounts = append(amounts, int64(t.Amount))
+		class := t.CreditClass
+		if signed(t) < 0 {
+			class = t.DebitClass
+		}
+		if class == market.Granted {
+			delta.Granted += signed(t)
+		} else {
+			delta.Earned += signed(t)
+		}
+	}
+	first := ts[0]
+	b.Queue(`
+		WITH w AS (
+			UPDATE wallets SET granted = granted + $2, earned = earned + $3
+			WHERE account_id = $1
+			RETURNING granted + earned AS total
+		)
+		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, balance_after)
+		SELECT $4, l.kind, l.debit, l.credit, l.amount, l.debit_class, l.credit_class, $1, $5, $6, w.total - l.later
+		FROM w, unnest($7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::text[], $13::bigint[])
+			AS l (kind, debit, credit, amount, debit_class, credit_class, later)`,
+		first.Account, delta.Granted, delta.Earned, now, nullID(first.Counterparty), nullID(first.Task),
+		kinds, debits, credits, amounts, debitClasses, creditClasses, later)
+}
+
+// signed is the amount as the wallet's owner sees it.
+func signed(t market.Transfer) market.Credits {
+	if t.Debit == market.WalletAccount(t.Account) {
+		return -t.Amount
+	}
+	return t.Amount
+}
+
+// funds is what the account can spend now.
+func (s *Store) funds(ctx context.Context, id market.AccountID) (market.Funds, error) {
+	var f struct {
+		Granted market.Credits `db:"granted"`
+		Earned  market.Credits `db:"earned"`
+	}
+	err := s.db.GetContext(ctx, &f, `SELECT granted, earned FROM wallets WHERE account_id = $1`, id)
+	return market.Funds{Granted: f.Granted, Earned: f.Earned}, translate(err)
+}
+
+// release moves due payouts from pending into their wallets, at most limit,
+// those of one account or (with an empty id) of any. It may run on several
+// nodes at once: each takes payouts that no other has locked.
+func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (int, error) {
+	now := s.now()
+	var released int
+	err := s.db.GetContext(ctx, &released, `
+		WITH due AS (
+			SELECT id FROM payouts
+			WHERE state = 'pending' AND available_at <= $1 AND ($2::uuid IS NULL OR account_id = $2::uuid)
+			ORDER BY available_at, id
+			LIMIT $3
+			FOR UPDATE SKIP LOCKED
+		), done AS (
+			UPDATE payouts p SET state = 'available' FROM due WHERE p.id = due.id
+			RETURNING p.id, p.account_id, p.task_id, p.amount, p.class
+		), sums AS (
+			SELECT account_id,
+				COALESCE(sum(amount) FILTER (WHERE class = 'granted'), 0)::bigint AS granted,
+				COALESCE(sum(amount) FILTER (WHERE class = 'earned'), 0)::bigint AS earned
+			FROM done GROUP BY account_id
+		), locked AS (
+			SELECT w.account_id FROM wallets w JOIN sums USING (account_id) ORDER BY w.account_id FOR UPDATE OF w
+		), moved AS (
+			UPDATE wallets w SET granted = w.granted + sums.granted, earned = w.earned + sums.earned
+			FROM sums JOIN locked USING (account_id)
+			WHERE w.account_id = sums.account_id
+			RETURNING w.account_id, w.granted + w.earned AS total
+		), posted AS (
+			INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, balance_after)
+			SELECT $1, 'release', 'pending:' || d.account_id, 'wallet:' || d.account_id, d.amount, d.class, d.class, d.account_id,
+				t.publisher_id, d.task_id,
+				m.total - COALESCE(sum(d.amount) OVER (PARTITION BY d.account_id ORDER BY d.id
+					ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), 0)
+			FROM done d JOIN moved m USING (account_id) JOIN tasks t ON t.id = d.task_id
+			ORDER BY d.account_id, d.id
+			RETURNING 1
+		)
+		SELECT count(*) FROM posted`, now, nullID(id), limit)
+	return released, translate(err)
+}
+
+// Wallet is what the account owns now. Payouts whose hold is over count as
+// available even before the sweep has moved them.
+func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet, error) {
+	now := s.now()
+	var sums struct {
+		Granted market.Credits `db:"granted"`
+		Earned  market.Credits `db:"earned"`
+		Escrow  market.Credits `db:"escrow"`
+	}
+	err := s.db.GetContext(ctx, &sums, `
+		SELECT w.granted, w.earned,
+			(SELECT COALESCE(sum(t.escrow_granted + t.escrow_earned), 0)::bigint FROM tasks t
+			 WHERE t.publisher_id = $1 AND t.due_at IS NOT NULL) AS escrow
+		FROM wallets w WHERE w.account_id = $1`, id)
+	if err != nil {
+		return market.Wallet{}, translate(err)
+	}
+	w := market.Wallet{Granted: sums.Granted, EarnedAvailable: sums.Earned, Escrow: sums.Escrow}
+	var rows []payoutRow
+	err = s.db.SelectContext(ctx, &rows, `
+		SELECT id, task_id, delivery_id, amount, class, available_at, hold_reason
+		FROM payouts WHERE account_id = $1 AND state = 'pending'
+		ORDER BY available_at, id`, id)
+	if err != nil {
+		return market.Wallet{}, translate(err)
+	}
+	for _, r := range rows {
+		held, granted := r.AvailableAt.After(now), r.Class == market.Granted
+		switch {
+		case held && granted:
+			w.GrantedPending += r.Amount
+		case held:
+			w.EarnedPending += r.Amount
+		case granted:
+			w.Granted += r.Amount
+		default:
+			w.EarnedAvailable += r.Amount
+		}
+		if held {
+			w.Holds = append(w.Holds, market.Payout{ID: r.ID, Account: id, Task: r.TaskID, Delivery: r.DeliveryID,
+				Amount: r.Amount, Class: r.Class, AvailableAt: r.AvailableAt, HoldReason: r.HoldReason})
+		}
+	}
+	return w, nil
+}
+
+type payoutRow struct {
+	ID          market.PayoutID   `db:"id"`
+	TaskID      market.TaskID     `db:"task_id"`
+	DeliveryID  market.DeliveryID `db:"delivery_id"`
+	Amount      market.Credits    `db:"amount"`
+	Class       market.Class      `db:"class"`
+	AvailableAt time.Time         `db:"available_at"`
+	HoldReason  string            `db:"hold_reason"`
+}
+
+// Entries are the account's ledger lines, newest first, older than before
+// (0: from the newest).
+func (s *Store) Entries(ctx context.Context, id market.AccountID, before int64, limit int) ([]market.Entry, error) {
+	var rows []struct {
+		ID           int64               `db:"id"`
+		At           time.Time           `db:"at"`
+		Kind         market.TransferKind `db:"kind"`
+		Debit        string              `db:"debit"`
+		Amount       market.Credits      `db:"amount"`
+		DebitClass   market.Class        `db:"debit_class"`
+		CreditClass  market.Class        `db:"credit_class"`
+		BalanceAfter *market.Credits     `db:"balance_after"`
+		TaskID       *market.TaskID      `db:"task_id"`
+		Counterparty *string             `db:"counterparty"`
+	}
+	err := s.db.SelectContext(ctx, &rows, `
+		SELECT x.id, x.at, x.kind, x.debit, x.amount, x.debit_class, x.credit_class, x.balance_after, x.task_id, a.handle AS counterparty
+		FROM transfers x
+		LEFT JOIN accounts a ON a.id = x.counterparty_id
+		WHERE x.account_id = $1 AND ($2 = 0 OR x.id < $2)
+		ORDER BY x.id DESC
+		LIMIT $3`, id, before, limit)
+	if err != nil {
+		return nil, translate(err)
+	}
+	out := make([]market.Entry, 0, len(rows))
+	for _, r := range rows {
+		e := market.Entry{ID: r.ID, At: r.At, Kind: r.Kind, Amount: r.Amount, Class: r.CreditClass, BalanceAfter: r.BalanceAfter}
+		if strings.HasPrefix(r.Debit, "wallet:") {
+			e.Amount, e.Class = -r.Amount, r.DebitClass
+		}
+		if r.TaskID != nil {
+			e.Task = *r.TaskID
+		}
+		if r.Counterparty != nil {
+			e.Counterparty = *r.Counterparty
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode"
+
+	"guildhall/market"
+)
+
+// OpenTasks is a page of the market. With skills each is one index range scan
+// in the chosen order, and the scans are merged.
+func (s *Store) OpenTasks(ctx context.Context, f market.Filter) ([]market.Task, error) {
+	var reward int64
+	var deadline time.Time
+	after := any(nil)
+	if f.After != nil {
+		reward, deadline, after = f.After.Reward, f.After.Deadline, string(f.After.ID)
+	}
+	words, part := searchWords(f.Query)
+	args := []any{after, reward, deadline, f.Limit, f.Skills, f.AllSkills, f.MinReward, f.MaxReward, words, part, f.Publisher}
+	return s.taskList(ctx, listSQL(f.Sort, len(f.Skills) > 0), args...)
+}
+
+// searchWords chooses between a word search and, for scripts written without
+// spaces, a search in titles.
+func searchWords(q string) (words, part string) {
+	q = strings.TrimSpace(q)
+	if strings.IndexFunc(q, func(r rune) bool {
+		return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
+	}) >= 0 {
+		return "", strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(q)
+	}
+	return q, ""
+}
+
+// order holds the constant SQL of one sort order; x is the scanned table.
+type order struct{ key, beyond string }
+
+var orders = map[market.Sort]order{
+	market.SortNewest:   {`x.ID DESC`, `x.ID < $1::uuid`},
+	market.SortReward:   {`x.reward DESC, x.ID DESC`, `(x.reward, x.ID) < ($2::bigint, $1::uuid)`},
+	market.SortDeadline: {`x.deadline, x.ID`, `(x.deadline, x.ID) > ($3::timestamptz, $1::uuid)`},
+}
+
+const listFilters = `
+	($7::bigint = 0 OR t.reward >= $7::bigint)
+	AND ($8::bigint = 0 OR t.reward <= $8::bigint)
+	AND (NOT $6::boolean OR t.skills <@ $5::text[])
+	AND ($9::text = '' OR t.search @@ websearch_to_tsquery('simple', $9::text))
+	AND ($10::text = '' OR t.title ILIKE '%' || $10::text || '%')
+	AND ($11::text = '' OR t.publisher_id = (SELECT id FROM accounts WHERE handle = $11::text))
+	AND t.state = 'open'`
+
+// listSQL is put together from constants only.
+func listSQL(sort market.Sort, bySkill bool) string {
+	o := orders[sort]
+	if !bySkill {
+		key, beyond := strings.ReplaceAll(strings.ReplaceAll(o.key, "x.ID", "t.id"), "x.", "t."), strings.ReplaceAll(strings.ReplaceAll(o.beyond, "x.ID", "t.id"), "x.", "t.")
+		return `
+		SELECT ` + taskColumns + `
+		FROM tasks t JOIN accounts p ON p.id = t.publisher_id
+		WHERE ($1::uuid IS NULL OR ` + beyond + `) AND $2::bigint >= 0 AND $3::timestamptz IS NOT NULL AND ` + listFilters + `
+		ORDER BY ` + key + `
+		LIMIT $4`
+	}
+	inner := strings.ReplaceAll(o.key, "x.ID", "x.task_id")
+	beyond := strings.ReplaceAll(o.beyond, "x.ID", "x.task_id")
+	outer := strings.ReplaceAll(o.key, "x.ID", "x.task_id")
+	return `
+		SELECT ` + taskColumns + `
+		FROM (
+			SELECT DISTINCT l.task_id, l.reward, l.deadline
+			FROM unnest($5::text[]) AS wanted (skill)
+			CROSS JOIN LATERAL (
+				SELECT x.task_id, x.reward, x.deadline
+				FROM task_skills x JOIN tasks t ON t.id = x.task_id
+				WHERE x.skill = wanted.skill AND ($1::uuid IS NULL OR ` + beyond + `)
+					AND $2::bigint >= 0 AND $3::timestamptz IS NOT NULL AND ` + listFilters + `
+				ORDER BY ` + inner + `
+				LIMIT $4
+			) l
+		) x
+		JOIN tasks t ON t.id = x.task_id
+		JOIN accounts p ON p.id = t.publisher_id
+		ORDER BY ` + outer + `
+		LIMIT $4`
+}
+
+func (s *Store) taskList(ctx context.Context, query string, args ...any) ([]market.Task, error) {
+	var rows []taskRow
+	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
+		return nil, translate(err)
+	}
+	out := make([]market.Task, 0, len(rows))
+	for _, r := range rows {
+		t, err := r.task()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// OwnTasks are the tasks that the account published or worked on, newest
+// first, older than before ("": from the newest).
+func (s *Store) OwnTasks(ctx context.Context, id market.AccountID, role market.Role, state market.State, before market.TaskID, limit int) ([]market.Task, error) {
+	return s.taskList(ctx, `
+		SELECT `+taskColumns+`
+		FROM tasks t JOIN accounts p ON p.id = t.publisher_id
+		WHERE (($2 <> 'worker' AND t.publisher_id = $1)
+			OR ($2 <> 'publisher' AND EXISTS (SELECT 1 FROM claims c WHERE c.worker_id = $1 AND c.task_id = t.id)))
+			AND ($3 = '' OR t.state = $3)
+			AND ($4::uuid IS NULL OR t.id < $4::uuid)
+		ORDER BY t.id DESC
+		LIMIT $5`, id, string(role), string(state), nullID(before), limit)
+}
+
+// Skills counts the open tasks of each skill, most wanted first.
+func (s *Store) Skills(ctx context.Context) ([]market.SkillCount, error) {
+	var rows []struct {
+		Skill string `db:"skill"`
+		Open  int64  `db:"open"`
+	}
+	err := s.db.SelectContext(ctx, &rows, `
+		SELECT skill, count(*) AS open FROM task_skills GROUP BY skill ORDER BY open DESC, skill LIMIT 100`)
+	if err != nil {
+		return nil, translate(err)
+	}
+	out := make([]market.SkillCount, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, market.SkillCount{Skill: r.Skill, Open: r.Open})
+	}
+	return out, nil
+}
+
+const deliveryFrom = `
+	FROM deliveries d
+	JOIN accounts dw ON dw.id = d.worker_id
+	JOIN tasks t ON t.id = d.task_id
+	LEFT JOIN payouts y ON y.delivery_id = d.id`
+
+// Deliveries are the task's deliveries that the account may see, newest
+// first, older than before: all for the publisher, a worker's own.
+func (s *Store) Deliveries(ctx context.Context, by market.AccountID, id market.TaskID, before market.DeliveryID, limit int) ([]market.Delivery, error) {
+	return s.deliveries(ctx, `
+		SELECT `+deliveryColumns+deliveryFrom+`
+		WHERE d.task_id = $1 AND (t.publisher_id = $2 OR d.worker_id = $2) AND ($3::uuid IS NULL OR d.id < $3::uuid)
+		ORDER BY d.id DESC
+		LIMIT $4`, id, by, nullID(before), limit)
+}
+
+// Delivery is one delivery, if the account may see it; else market.ErrNotFound.
+func (s *Store) Delivery(ctx context.Context, by market.AccountID, id market.TaskID, delivery market.DeliveryID) (market.Delivery, error) {
+	ds, err := s.deliveries(ctx, `
+		SELECT `+deliveryColumns+deliveryFrom+`
+		WHERE d.task_id = $1 AND d.id = $3 AND (t.publisher_id = $2 OR d.worker_id = $2)`, id, by, delivery)
+	if err == nil && len(ds) == 0 {
+		err = market.ErrNotFound
+	}
+	if err != nil {
+		return market.Delivery{}, err
+	}
+	return ds[0], nil
+}
+
+func (s *Store) deliveries(ctx context.Context, query string, args ...any) ([]market.Delivery, error) {
+	var rows []deliveryRow
+	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
+		return nil, translate(err)
+	}
+	out := make([]market.Delivery, 0, len(rows))
+	for _, r := range rows {
+		d, err := r.delivery()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, *d)
+	}
+	return out, nil
+}

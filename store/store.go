@@ -1,0 +1,121 @@
+// Package store makes the changes of package market true in PostgreSQL: one
+// exported method is one use case is one transaction. It knows no HTTP.
+//
+// Every transition of a task has the same shape: load a snapshot, let package
+// market decide, and commit the change as one pipelined batch in one round
+// trip. The first statement of the batch inserts the timeline row (task,
+// version); of two writers that saw the same version one commits and the
+// other loads again. No lock is held while a rule is thought about.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jmoiron/sqlx"
+
+	"guildhall/market"
+)
+
+// Options are the operator's choices that the store applies.
+type Options struct {
+	// Grant is what a new account is given, in granted credits.
+	Grant market.Credits
+	// Hold is how long a payout is pending.
+	Hold time.Duration
+	// Now is the clock; nil means the system's.
+	Now func() time.Time
+	// Tracer sees every round trip; tests count them.
+	Tracer pgx.QueryTracer
+	// MaxConns bounds the pool; 0 means 20.
+	MaxConns int
+}
+
+// Store is the door to the database. It is safe for concurrent use.
+type Store struct {
+	db   *sqlx.DB
+	opts Options
+}
+
+// Open connects to a migrated database.
+func Open(databaseURL string, o Options) (*Store, error) {
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("parse the database URL: %w", err)
+	}
+	config.Tracer = o.Tracer
+	config.RuntimeParams["application_name"] = "guildhall"
+	db := sqlx.NewDb(stdlib.OpenDB(*config, stdlib.OptionAfterConnect(utcTimes)), "pgx")
+	n := o.MaxConns
+	if n == 0 {
+		n = 20
+	}
+	db.SetMaxOpenConns(n)
+	db.SetMaxIdleConns(n)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Store{db: db, opts: o}, nil
+}
+
+// utcTimes makes timestamps come back in UTC instead of the machine's zone.
+func utcTimes(_ context.Context, c *pgx.Conn) error {
+	c.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
+	return nil
+}
+
+// Close ends all connections.
+func (s *Store) Close() error { return s.db.Close() }
+
+// DB is the pool, for the session store only.
+func (s *Store) DB() *sqlx.DB { return s.db }
+
+// now is UTC in microseconds, the precision that PostgreSQL keeps.
+func (s *Store) now() time.Time { return s.opts.Now().UTC().Truncate(time.Microsecond) }
+
+// newID is a UUIDv7: unique, and in order of time.
+func newID[T ~string]() T { return T(uuid.Must(uuid.NewV7()).String()) }
+
+// Ping says whether the database answers, and the version of its schema.
+func (s *Store) Ping(ctx context.Context) (version string, err error) {
+	err = s.db.GetContext(ctx, &version, `SELECT COALESCE(max(version), '') FROM schema_migrations`)
+	return version, translate(err)
+}
+
+// batch queues the statements of one transaction.
+type batch struct{ pgx.Batch }
+
+// commit sends the batch in one round trip. The statements are one implicit
+// transaction: all of them happen or none. Deadlocks and serialisation
+// failures are tried again.
+func (s *Store) commit(ctx context.Context, b *batch) error {
+	var err error
+	for range 3 {
+		if err = s.send(ctx, b); !transient(err) {
+			break
+		}
+	}
+	return translate(err)
+}
+
+func (s *Store) send(ctx context.Context, b *batch) error {
+	conn, err := s.db.Connx(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Raw(func(driver any) error {
+		c, ok := driver.(*stdlib.Conn)
+		if !ok {
+			return errors.New("store: not a pgx connection")
+		}
+		return c.Conn().SendBatch(ctx, &pgx.Batch{QueuedQueries: b.QueuedQueries}).Close()
+	})
+}

@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"guildhall/market"
+)
+
+// PublishTask funds and opens a task of a clean draft. It returns
+// market.ErrInsufficientCredits if the publisher's available credits do not
+// cover it; of concurrent publishes as many succeed as the wallet can fund.
+func (s *Store) PublishTask(ctx context.Context, by Caller, d market.Draft) (market.Snapshot, error) {
+	id := newID[market.TaskID]()
+	released := false
+	for range maxRaces {
+		have, err := s.funds(ctx, by.Account)
+		if err != nil {
+			return market.Snapshot{}, err
+		}
+		now := s.now()
+		change, err := market.Publish(by.Actor, id, d, have, now)
+		if errors.Is(err, market.ErrInsufficientCredits) && !released {
+			released = true // payouts whose hold is over may cover it
+			if _, err := s.release(ctx, by.Account, 10_000); err != nil {
+				return market.Snapshot{}, err
+			}
+			continue
+		}
+		if err != nil {
+			return market.Snapshot{}, err
+		}
+		after, err := s.apply(ctx, by, change, now)
+		if !errors.Is(err, errFundsMoved) {
+			return after, err
+		}
+	}
+	return market.Snapshot{}, market.ErrUnavailable.After(time.Second)
+}
+
+// CancelTask closes an open task of the caller with an exact refund.
+func (s *Store) CancelTask(ctx context.Context, by Caller, id market.TaskID) (market.Snapshot, error) {
+	return s.transition(ctx, by, id, "", func(t market.Snapshot, now time.Time) (market.Change, error) {
+		return t.Cancel(by.Actor, now)
+	})
+}
+
+// ClaimTask leases the open task to the caller. Of any number of concurrent
+// callers one wins; the others get market.ErrTaskNotOpen.
+func (s *Store) ClaimTask(ctx context.Context, by Caller, id market.TaskID) (market.Snapshot, error) {
+	claim := newID[market.ClaimID]()
+	return s.transition(ctx, by, id, "", func(t market.Snapshot, now time.Time) (market.Change, error) {
+		return t.ClaimBy(by.Actor, claim, now)
+	})
+}
+
+// Lease names the claim that a write relies on. An empty Claim means the
+// caller's own live one.
+type Lease struct {
+	Claim market.ClaimID
+	Epoch int64
+}
+
+// RenewClaim extends the caller's lease.
+func (s *Store) RenewClaim(ctx context.Context, by Caller, id market.TaskID, l Lease) (market.Snapshot, error) {
+	return s.transition(ctx, by, id, "", func(t market.Snapshot, now time.Time) (market.Change, error) {
+		return t.Renew(by.Actor, l.Claim, l.Epoch, now)
+	})
+}
+
+// ReleaseClaim gives the task back to the market.
+func (s *Store) ReleaseClaim(ctx context.Context, by Caller, id market.TaskID, l Lease) (market.Snapshot, error) {
+	return s.transition(ctx, by, id, "", func(t market.Snapshot, now time.Time) (market.Change, error) {
+		return t.Release(by.Actor, l.Claim, l.Epoch, now)
+	})
+}
+
+// Task is the task as it is now. A clock that has run out acts first.
+func (s *Store) Task(ctx context.Context, by market.Actor, id market.TaskID) (market.Snapshot, error) {
+	for range maxRaces {
+		snap, err := s.load(ctx, by.Account, id, "")
+		if err != nil || !snap.Due(s.now()) {
+			return snap, err
+		}
+		if err := s.tick(ctx, id); err != nil {
+			return market.Snapshot{}, err
+		}
+	}
+	return market.Snapshot{}, market.ErrUnavailable.After(time.Second)
+}
+
+// OpenDelivery is the first half of delivering: it says whether the caller may
+// deliver now and returns the task whose contract the package must satisfy.
+func (s *Store) OpenDelivery(ctx context.Context, by Caller, id market.TaskID, l Lease) (market.Snapshot, error) {
+	t, err := s.Task(ctx, by.Actor, id)
+	if err != nil {
+		return market.Snapshot{}, err
+	}
+	return t, t.CanDeliver(by.Actor, l.Claim, l.Epoch)
+}
+
+// Deliver is the second half: it stores the checked package. The claim is
+// judged again, so a lease that ended during the checks is
+// market.ErrClaimStale. A failing package is stored too; see the delivery's
+// state. The task is the one that OpenDelivery returned.
+func (s *Store) Deliver(ctx context.Context, by Caller, t market.Snapshot, l Lease, p market.Package, r market.Report) (market.Snapshot, error) {
+	id := newID[market.DeliveryID]()
+	decide := func(t market.Snapshot, now time.Time) (market.Change, error) {
+		return t.Deliver(by.Actor, id, l.Claim, l.Epoch, p, r, now)
+	}
+	after, err := s.decideAndCommit(ctx, by, t, decide, s.now())
+	if errors.Is(err, errRaceLost) {
+		return s.transition(ctx, by, t.ID, "", decide)
+	}
+	return after, err
+}
+
+// AcceptDelivery settles the task in favour of the pending delivery: the
+// escrow becomes the worker's payout, pending for the hold. Of concurrent
+// decisions one wins; the others get market.ErrDeliveryNotPending.
+func (s *Store) AcceptDelivery(ctx context.Context, by Caller, id market.TaskID, delivery market.DeliveryID) (market.Snapshot, error) {
+	payout := newID[market.PayoutID]()
+	return s.transition(ctx, by, id, delivery, func(t market.Snapshot, now time.Time) (market.Change, error) {
+		return t.Accept(by.Actor, payout, s.opts.Hold, now)
+	})
+}
+
+// RejectDelivery refuses the pending delivery; the worker may revise it while
+// attempts and time are left.
+func (s *Store) RejectDelivery(ctx context.Context, by Caller, id market.TaskID, delivery market.DeliveryID, r market.Rejection) (market.Snapshot, error) {
+	return s.transition(ctx, by, id, delivery, func(t market.Snapshot, now time.Time) (market.Change, error) {
+		return t.Reject(by.Actor, r, now)
+	})
+}
+
+// WithdrawDelivery takes the caller's own pending delivery back.
+func (s *Store) WithdrawDelivery(ctx context.Context, by Caller, id market.TaskID, delivery market.DeliveryID) (market.Snapshot, error) {
+	return s.transition(ctx, by, id, delivery, func(t market.Snapshot, now time.Time) (market.Change, error) {
+		return t.Withdraw(by.Actor, now)
+	})
+}
+
+// Sweep lets every clock act that has run out, at most limit tasks and limit
+// payouts, and forgets idempotency keys that are over their window. It may
+// run on several nodes at once. It returns how much it did.
+func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
+	var due []market.TaskID
+	err := s.db.SelectContext(ctx, &due, `SELECT id FROM tasks WHERE due_at <= $1 ORDER BY due_at LIMIT $2`, s.now(), limit)
+	if err != nil {
+		return 0, translate(err)
+	}
+	for _, id := range due {
+		if err := s.tick(ctx, id); err != nil {
+			return 0, err
+		}
+	}
+	released, err := s.release(ctx, "", limit)
+	if err != nil {
+		return 0, err
+	}
+	_, err = s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
+	return len(due) + released, translate(err)
+}

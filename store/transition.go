@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"guildhall/market"
+)
+
+// rule decides on a transition of the snapshot at the given time.
+type rule func(s market.Snapshot, now time.Time) (market.Change, error)
+
+// maxRaces bounds how often one call tries again after losing a race. Each
+// loss means that another transition committed, so losing this often in a row
+// means the task is being hammered.
+const maxRaces = 10
+
+// transition loads the task, lets the rule decide and commits the change. A
+// clock that has run out acts first, so no caller depends on the sweep. If
+// another transition comes first the task is loaded and judged again.
+func (s *Store) transition(ctx context.Context, by Caller, id market.TaskID, delivery market.DeliveryID, decide rule) (market.Snapshot, error) {
+	for range maxRaces {
+		now := s.now()
+		snap, err := s.load(ctx, by.Account, id, delivery)
+		if err != nil {
+			return market.Snapshot{}, err
+		}
+		done, err := s.decideAndCommit(ctx, by, snap, decide, now)
+		if !errors.Is(err, errRaceLost) {
+			return done, err
+		}
+	}
+	return market.Snapshot{}, market.ErrUnavailable.After(time.Second)
+}
+
+func (s *Store) decideAndCommit(ctx context.Context, by Caller, snap market.Snapshot, decide rule, now time.Time) (market.Snapshot, error) {
+	if snap.Due(now) {
+		if err := s.tick(ctx, snap.ID); err != nil {
+			return market.Snapshot{}, err
+		}
+		return market.Snapshot{}, errRaceLost
+	}
+	change, err := decide(snap, now)
+	if err != nil {
+		return market.Snapshot{}, err
+	}
+	return s.apply(ctx, by, change, now)
+}
+
+// tick makes the transition of a clock that has run out, if it still has.
+func (s *Store) tick(ctx context.Context, id market.TaskID) error {
+	snap, err := s.load(ctx, "", id, "")
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	if !snap.Due(now) {
+		return nil
+	}
+	_, err = s.apply(ctx, Caller{}, snap.Tick(newID[market.PayoutID](), s.opts.Hold, now), now)
+	if errors.Is(err, errRaceLost) {
+		return nil
+	}
+	return err
+}
+
+// apply makes a change true in one transaction and returns the snapshot after.
+func (s *Store) apply(ctx context.Context, by Caller, c market.Change, now time.Time) (market.Snapshot, error) {
+	after := c.Snapshot
+	if c.Event != market.EventPublished {
+		after.Version++
+	}
+	var b batch
+	b.guardOnce(by)
+	b.Queue(`INSERT INTO task_events (task_id, version, at, event, actor_id, key_id) VALUES ($1, $2, $3, $4, $5, $6)`,
+		after.ID, after.Version, now, c.Event, nullID(by.Account), nullID(by.Key))
+	b.task(c, after)
+	b.listing(c.Was, after.Task)
+	b.claim(c)
+	b.delivery(c)
+	b.payout(c.Payout)
+	if err := b.storeOnce(by, after, now); err != nil {
+		return market.Snapshot{}, err
+	}
+	b.post(c.Transfers, now) // last: the wallet is the contended row
+	return after, s.commit(ctx, &b)
+}
+
+func (b *batch) task(c market.Change, t market.Snapshot) {
+	if c.Event != market.EventPublished {
+		b.Queue(`
+			UPDATE tasks SET state = $2, version = $3, epoch = $4, escrow_granted = $5, escrow_earned = $6,
+				due_at = $7, appeal_by = $8, case_until = $9
+			WHERE id = $1`,
+			t.ID, t.State, t.Version, t.Epoch, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.AppealBy, t.CaseUntil)
+		return
+	}
+	b.Queue(`
+		INSERT INTO tasks (id, publisher_id, state, version, title, brief, skills, mode, reward, payload, output_schema,
+			rules, attachments, claim_minutes, review_hours, max_attempts, max_accepted, deadline, created_at,
+			escrow_granted, escrow_earned, due_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
+		t.ID, t.Publisher, t.State, t.Version, t.Title, t.Brief, t.Skills, t.Mode, t.Reward, rawJSON(t.Payload), rawJSON(t.OutputSchema),
+		string(toDocument(orEmpty(t.Rules))), string(toDocument(orEmpty(t.Attachments))), t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
+		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt)
+}
+
+// listing keeps the rows that the market is read from: open tasks only.
+func (b *batch) listing(was market.State, t market.Task) {
+	switch {
+	case t.State == market.Open && was != market.Open:
+		b.Queue(`
+			INSERT INTO task_skills (skill, task_id, reward, deadline)
+			SELECT s, $1, $2, $3 FROM unnest($4::text[]) s`, t.ID, t.Reward, t.Deadline, t.Skills)
+	case t.State != market.Open && was == market.Open:
+		b.Queue(`DELETE FROM task_skills WHERE task_id = $1`, t.ID)
+	}
+}
+
+func (b *batch) claim(c market.Change) {
+	k := c.Snapshot.Claim
+	if k == nil {
+		return
+	}
+	if c.NewClaim {
+		b.Queue(`
+			INSERT INTO claims (id, task_id, worker_id, epoch, claimed_at, lease_from, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			k.ID, k.Task, k.Worker, k.Epoch, k.ClaimedAt, k.LeaseFrom, k.ExpiresAt)
+		return
+	}
+	b.Queue(`UPDATE claims SET lease_from = $2, expires_at = $3, ended_at = $4, outcome = $5 WHERE id = $1`,
+		k.ID, k.LeaseFrom, k.ExpiresAt, k.EndedAt, nullID(k.Outcome))
+}
+
+func (b *batch) delivery(c market.Change) {
+	d := c.Snapshot.Delivery
+	if d == nil {
+		return
+	}
+	if c.NewDelivery {
+		b.Queue(`
+			INSERT INTO deliveries (id, task_id, claim_id, worker_id, state, attempt, output, summary_text, attachments, report, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			d.ID, d.Task, d.Claim, d.Worker, d.State, d.Attempt, rawJSON(d.Output), d.SummaryText,
+			string(toDocument(orEmpty(d.Attachments))), string(toDocument(d.Report)), d.CreatedAt)
+		return
+	}
+	var review any
+	if d.Review != nil {
+		review = string(toDocument(d.Review))
+	}
+	b.Queue(`UPDATE deliveries SET state = $2, review = $3 WHERE id = $1`, d.ID, d.State, review)
+}
+
+func (b *batch) payout(p *market.Payout) {
+	if p == nil {
+		return
+	}
+	b.Queue(`
+		INSERT INTO payouts (id, account_id, task_id, delivery_id, amount, class, available_at, hold_reason, state)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'pending')`,
+		p.ID, p.Account, p.Task, p.Delivery, p.Amount, p.Class, p.AvailableAt, p.HoldReason)
+}
+
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+func rawJSON(raw []byte) any {
+	if len(raw) == 0 {
+		return nil
+	}
+	return string(raw)
+}
