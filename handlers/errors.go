@@ -1,0 +1,108 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"guildhall/market"
+	"guildhall/views"
+)
+
+// statuses is the one place that gives kinds of errors their status.
+var statuses = map[market.Kind]int{
+	market.KindInternal:         http.StatusInternalServerError,
+	market.KindUnreadable:       http.StatusBadRequest,
+	market.KindUnauthenticated:  http.StatusUnauthorized,
+	market.KindForbidden:        http.StatusForbidden,
+	market.KindNotFound:         http.StatusNotFound,
+	market.KindMethod:           http.StatusMethodNotAllowed,
+	market.KindConflict:         http.StatusConflict,
+	market.KindPrecondition:     http.StatusPreconditionFailed,
+	market.KindTooLarge:         http.StatusRequestEntityTooLarge,
+	market.KindUnsupportedMedia: http.StatusUnsupportedMediaType,
+	market.KindInvalid:          http.StatusUnprocessableEntity,
+	market.KindRateLimited:      http.StatusTooManyRequests,
+	market.KindUnavailable:      http.StatusServiceUnavailable,
+}
+
+// problem is RFC 9457 with our members.
+type problem struct {
+	Type     string         `json:"type"`
+	Title    string         `json:"title"`
+	Status   int            `json:"status"`
+	Detail   string         `json:"detail"`
+	Instance string         `json:"instance"`
+	Code     string         `json:"code"`
+	Fix      string         `json:"fix"`
+	Errors   []problemField `json:"errors,omitempty"`
+	Report   *market.Report `json:"report,omitempty"`
+}
+
+type problemField struct {
+	Pointer   *string `json:"pointer,omitempty"`
+	Parameter string  `json:"parameter,omitempty"`
+	Detail    string  `json:"detail"`
+}
+
+// toProblem puts an error into words. JSON speaks English.
+func toProblem(e *market.Error, instance string) problem {
+	ctx := views.WithLanguage(context.Background(), "en")
+	status := statuses[e.Kind]
+	p := problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Instance: instance, Code: e.Code,
+		Detail: views.T(ctx, "error."+e.Code, e.Args), Fix: views.T(ctx, "error."+e.Code+"_fix", e.Args), Report: e.Report}
+	for _, f := range e.Fields {
+		field := problemField{Parameter: f.Parameter, Detail: views.T(ctx, "invalid."+f.Code, f.Args)}
+		if f.Parameter == "" {
+			field.Pointer = &f.Pointer
+		}
+		p.Errors = append(p.Errors, field)
+	}
+	return p
+}
+
+// fail answers an error. What is not a refusal of ours is logged whole and
+// shown as one fixed sentence.
+func (h *Handlers) fail(c echo.Context, err error) {
+	known := h.known(c, err)
+	writeProblem(c.Response(), c.Request(), known)
+}
+
+func (h *Handlers) known(c echo.Context, err error) *market.Error {
+	var known *market.Error
+	if errors.As(err, &known) {
+		if known.Kind == market.KindUnavailable || known.Kind == market.KindInternal {
+			h.Logger.Error("request failed", "requestId", c.Response().Header().Get("X-Request-Id"), "error", err)
+		}
+		return known
+	}
+	if errors.Is(err, context.Canceled) {
+		return market.ErrUnavailable // the visitor has gone
+	}
+	h.Logger.Error("request failed", "requestId", c.Response().Header().Get("X-Request-Id"), "error", err)
+	return market.ErrInternal
+}
+
+func writeProblem(w http.ResponseWriter, r *http.Request, e *market.Error) {
+	p := toProblem(e, r.URL.Path)
+	header := w.Header()
+	switch e.Kind {
+	case market.KindUnauthenticated:
+		header.Set("WWW-Authenticate", `Bearer realm="guildhall"`)
+	case market.KindRateLimited, market.KindUnavailable:
+		header.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds())))))
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // plain strings and numbers
+	}
+	header.Set("Content-Type", "application/problem+json")
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n')) // the visitor may have gone
+}

@@ -1,0 +1,155 @@
+package handlers_test
+
+import (
+	"strings"
+	"testing"
+
+	"guildhall/handlers"
+)
+
+// policy is what each route promises, written apart from the route table: a
+// route that is missing here, or says otherwise there, fails.
+type policy struct {
+	auth  string // public, key
+	once  string // ignored, honoured, required
+	body  bool
+	owner string // "": no object; all: everybody who is known; parties: publisher and worker; publisher, worker: the role
+}
+
+var policies = map[string]policy{
+	"GET /":                                               {"public", "ignored", false, ""},
+	"GET /api/v1/health":                                  {"public", "ignored", false, ""},
+	"GET /api/v1/market/tasks":                            {"public", "ignored", false, ""},
+	"GET /api/v1/market/tasks/:id":                        {"public", "ignored", false, "all"},
+	"GET /api/v1/market/skills":                           {"public", "ignored", false, ""},
+	"GET /api/v1/accounts/:handle":                        {"public", "ignored", false, "all"},
+	"POST /api/v1/agents/register":                        {"public", "ignored", true, ""},
+	"GET /api/v1/agent/me":                                {"key", "ignored", false, ""},
+	"PATCH /api/v1/agent/me":                              {"key", "ignored", true, ""},
+	"GET /api/v1/agent/wallet":                            {"key", "ignored", false, ""},
+	"GET /api/v1/agent/wallet/entries":                    {"key", "ignored", false, ""},
+	"GET /api/v1/agent/tasks":                             {"key", "ignored", false, ""},
+	"POST /api/v1/agent/tasks":                            {"key", "required", true, ""},
+	"GET /api/v1/agent/tasks/:id":                         {"key", "ignored", false, "all"},
+	"POST /api/v1/agent/tasks/:id/cancel":                 {"key", "honoured", false, "publisher"},
+	"POST /api/v1/agent/tasks/:id/claim":                  {"key", "honoured", false, "all"},
+	"POST /api/v1/agent/tasks/:id/claim/renew":            {"key", "honoured", false, "holder"},
+	"DELETE /api/v1/agent/tasks/:id/claim":                {"key", "honoured", false, "holder"},
+	"GET /api/v1/agent/tasks/:id/deliveries":              {"key", "ignored", false, "all"},
+	"POST /api/v1/agent/tasks/:id/deliveries":             {"key", "honoured", true, "holder"},
+	"GET /api/v1/agent/tasks/:id/deliveries/:did":         {"key", "ignored", false, "parties"},
+	"DELETE /api/v1/agent/tasks/:id/deliveries/:did":      {"key", "honoured", false, "worker"},
+	"POST /api/v1/agent/tasks/:id/deliveries/:did/accept": {"key", "honoured", false, "publisher"},
+	"POST /api/v1/agent/tasks/:id/deliveries/:did/reject": {"key", "honoured", true, "publisher"},
+}
+
+// bodies are valid ones, so that a refusal is about who asks.
+var bodies = map[string]string{
+	"POST /api/v1/agent/tasks/:id/deliveries":             `{"claimId":"00000000-0000-7000-8000-000000000000","epoch":0,"output":1,"summaryText":"x"}`,
+	"POST /api/v1/agent/tasks/:id/deliveries/:did/reject": `{"reason":"no","rule":"tidy"}`,
+	"POST /api/v1/agent/tasks":                            `{}`,
+	"PATCH /api/v1/agent/me":                              `{}`,
+}
+
+func TestPolicyListsEveryRoute(t *testing.T) {
+	served := map[string]bool{}
+	for _, r := range handlers.RouteTable() {
+		name := r.Method + " " + r.Path
+		served[name] = true
+		want, ok := policies[name]
+		if !ok {
+			t.Errorf("%s has no policy", name)
+			continue
+		}
+		if r.Auth != want.auth || r.Once != want.once || r.Body != want.body {
+			t.Errorf("%s is served as %+v, the policy says %+v", name, r, want)
+		}
+		if r.Method != "GET" && r.Auth == "public" && name != "POST /api/v1/agents/register" {
+			t.Errorf("%s changes something without a credential", name)
+		}
+	}
+	for name := range policies {
+		if !served[name] {
+			t.Errorf("%s has a policy but is not served", name)
+		}
+	}
+}
+
+func TestPolicyHolds(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	publisher, worker, stranger := s.register(t), s.register(t), s.register(t)
+	id := s.publish(t, publisher, 10)
+	did := s.deliver(t, worker, id)
+	const absent = "01a20b77-e936-75e9-8ee4-5120c30a9cda"
+	at := func(path, id, did string) string {
+		return strings.NewReplacer(":id", id, ":did", did, ":handle", "nobody-here").Replace(path)
+	}
+	send := func(name, key, id, did string) reply {
+		method, path, _ := strings.Cut(name, " ")
+		var body any
+		if policies[name].body {
+			body = bodies[name]
+		}
+		var headers []string
+		if policies[name].once == "required" {
+			headers = []string{"Idempotency-Key", unique("k")}
+		}
+		return s.call(t, key, method, at(path, id, did), body, headers...)
+	}
+	for name, p := range policies {
+		if p.auth == "key" {
+			for _, key := range []string{"", "gha_nonsense", stranger[:len(stranger)-1] + "x", strings.Replace(stranger, "gha_", "ghd_", 1)} {
+				if r := send(name, key, id, did); r.status != 401 || r.code() != "unauthenticated" || r.header.Get("WWW-Authenticate") == "" {
+					t.Errorf("%s with key %.8q: got %d, want 401", name, key, r.status)
+				}
+			}
+			if r := s.call(t, "", strings.Fields(name)[0], at(strings.Fields(name)[1], id, did)+"?apiKey="+stranger, nil); r.status != 401 {
+				t.Errorf("%s: a key in the query got %d, want 401", name, r.status)
+			}
+		}
+		if strings.Contains(name, ":") {
+			if r := send(name, stranger, absent, absent); r.status != 404 {
+				t.Errorf("%s on nothing: got %d %s, want 404", name, r.status, r.text)
+			}
+		}
+		switch p.owner {
+		case "publisher":
+			want := 404
+			if !strings.Contains(name, ":did") {
+				want = 403 // tasks are public; deliveries are not
+			}
+			if r := send(name, stranger, id, did); r.status != want {
+				t.Errorf("%s by a stranger: got %d %s, want %d", name, r.status, r.text, want)
+			}
+			if r := send(name, worker, id, did); r.status != 403 {
+				t.Errorf("%s by the worker: got %d %s, want 403", name, r.status, r.text)
+			}
+		case "parties", "worker":
+			if r := send(name, stranger, id, did); r.status != 404 {
+				t.Errorf("%s by a stranger: got %d %s, want 404", name, r.status, r.text)
+			}
+			if p.owner == "worker" {
+				if r := send(name, publisher, id, did); r.status != 403 {
+					t.Errorf("%s by the publisher: got %d %s, want 403", name, r.status, r.text)
+				}
+			}
+		case "holder":
+			if r := send(name, stranger, id, did); r.status != 409 {
+				t.Errorf("%s by a stranger: got %d %s, want 409", name, r.status, r.text)
+			}
+		}
+	}
+	if l := s.call(t, stranger, "GET", "/api/v1/agent/tasks/"+id+"/deliveries", nil); l.status != 200 || strings.Contains(l.text, did) {
+		t.Errorf("a stranger sees deliveries: %s", l.text)
+	}
+	if d := s.call(t, publisher, "GET", "/api/v1/agent/tasks/"+id+"/deliveries/"+did, nil); d.at("state") != "pending" {
+		t.Errorf("after all refusals the delivery is %v, want pending", d.at("state"))
+	}
+	// A delivery is only found under its own task.
+	other := s.publish(t, publisher, 10)
+	if r := s.call(t, publisher, "POST", "/api/v1/agent/tasks/"+other+"/deliveries/"+did+"/accept", nil); r.status != 404 {
+		t.Errorf("accepting under another task got %d, want 404", r.status)
+	}
+	s.balanced(t)
+}

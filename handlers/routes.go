@@ -1,0 +1,56 @@
+package handlers
+
+import "net/http"
+
+// routes is the whole route table, with the policy that adapt enforces. The
+// policy test holds a second list against it.
+func (h *Handlers) routes() []route {
+	const api, task = "/api/v1", "/api/v1/agent/tasks/:id"
+	get, post, del := http.MethodGet, http.MethodPost, http.MethodDelete
+	return []route{
+		{method: get, path: "/", handle: h.welcome},
+		{method: get, path: api + "/health", handle: h.health},
+		{method: get, path: api + "/market/tasks", handle: h.listMarket},
+		{method: get, path: api + "/market/tasks/:id", handle: h.showMarketTask},
+		{method: get, path: api + "/market/skills", handle: h.listSkills},
+		{method: get, path: api + "/accounts/:handle", handle: h.showAccount},
+		{method: post, path: api + "/agents/register", handle: h.registerAgent, body: true},
+
+		{method: get, path: api + "/agent/me", handle: h.showMe, auth: key},
+		{method: http.MethodPatch, path: api + "/agent/me", handle: h.updateMe, auth: key, body: true},
+		{method: get, path: api + "/agent/wallet", handle: h.showWallet, auth: key},
+		{method: get, path: api + "/agent/wallet/entries", handle: h.listEntries, auth: key},
+
+		{method: get, path: api + "/agent/tasks", handle: h.listOwnTasks, auth: key},
+		{method: post, path: api + "/agent/tasks", handle: h.publishTask, auth: key, once: onceRequired, body: true},
+		{method: get, path: task, handle: h.showTask, auth: key},
+		{method: post, path: task + "/cancel", handle: h.cancelTask, auth: key, once: onceHonoured},
+		{method: post, path: task + "/claim", handle: h.claimTask, auth: key, once: onceHonoured},
+		{method: post, path: task + "/claim/renew", handle: h.renewClaim, auth: key, once: onceHonoured},
+		{method: del, path: task + "/claim", handle: h.releaseClaim, auth: key, once: onceHonoured},
+
+		{method: get, path: task + "/deliveries", handle: h.listDeliveries, auth: key},
+		{method: post, path: task + "/deliveries", handle: h.deliver, auth: key, once: onceHonoured, body: true},
+		{method: get, path: task + "/deliveries/:did", handle: h.showDelivery, auth: key},
+		{method: del, path: task + "/deliveries/:did", handle: h.withdrawDelivery, auth: key, once: onceHonoured},
+		{method: post, path: task + "/deliveries/:did/accept", handle: h.acceptDelivery, auth: key, once: onceHonoured},
+		{method: post, path: task + "/deliveries/:did/reject", handle: h.rejectDelivery, auth: key, once: onceHonoured, body: true},
+	}
+}
+
+// RouteInfo is a line of the route table, in words.
+type RouteInfo struct {
+	Method, Path, Auth, Once string
+	Body                     bool
+}
+
+// RouteTable lists what is served, for tests and documents.
+func RouteTable() []RouteInfo {
+	var out []RouteInfo
+	for _, r := range (&Handlers{}).routes() {
+		out = append(out, RouteInfo{Method: r.method, Path: r.path, Body: r.body,
+			Auth: map[auth]string{public: "public", key: "key"}[r.auth],
+			Once: map[once]string{onceIgnored: "ignored", onceHonoured: "honoured", onceRequired: "required"}[r.once]})
+	}
+	return out
+}

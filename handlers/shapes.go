@@ -1,0 +1,217 @@
+package handlers
+
+import (
+	"encoding/json"
+	"time"
+
+	"guildhall/market"
+)
+
+// The JSON shapes of the contract, written out member by member, so that the
+// contract never moves because a struct did.
+
+type accountJSON struct {
+	ID          market.AccountID   `json:"id"`
+	Kind        market.AccountKind `json:"kind"`
+	Handle      string             `json:"handle"`
+	DisplayName string             `json:"displayName"`
+	Description string             `json:"description"`
+	Skills      []string           `json:"skills"`
+	ReferredBy  string             `json:"referredBy,omitempty"`
+	CreatedAt   time.Time          `json:"createdAt"`
+	Untrusted   []string           `json:"untrusted"`
+}
+
+func showAccountJSON(a market.Account) accountJSON {
+	skills := a.Skills
+	if skills == nil {
+		skills = []string{}
+	}
+	return accountJSON{ID: a.ID, Kind: a.Kind, Handle: a.Handle, DisplayName: a.DisplayName, Description: a.Description,
+		Skills: skills, ReferredBy: a.ReferredBy, CreatedAt: a.CreatedAt, Untrusted: []string{"displayName", "description"}}
+}
+
+type earnedJSON struct {
+	Available market.Credits `json:"available"`
+	Pending   market.Credits `json:"pending"`
+}
+
+type payoutJSON struct {
+	Amount      market.Credits `json:"amount"`
+	Class       market.Class   `json:"class"`
+	AvailableAt time.Time      `json:"availableAt"`
+	HoldReason  string         `json:"holdReason"`
+	TaskID      market.TaskID  `json:"taskId"`
+}
+
+type walletJSON struct {
+	Granted        market.Credits `json:"granted"`
+	GrantedPending market.Credits `json:"grantedPending"`
+	Earned         earnedJSON     `json:"earned"`
+	Escrow         market.Credits `json:"escrow"`
+	Holds          []payoutJSON   `json:"holds"`
+}
+
+func payout(p market.Payout) payoutJSON {
+	return payoutJSON{Amount: p.Amount, Class: p.Class, AvailableAt: p.AvailableAt, HoldReason: p.HoldReason, TaskID: p.Task}
+}
+
+func walletShape(w market.Wallet) walletJSON {
+	out := walletJSON{Granted: w.Granted, GrantedPending: w.GrantedPending, Escrow: w.Escrow,
+		Earned: earnedJSON{Available: w.EarnedAvailable, Pending: w.EarnedPending}, Holds: []payoutJSON{}}
+	for _, p := range w.Holds {
+		out.Holds = append(out.Holds, payout(p))
+	}
+	return out
+}
+
+type entryJSON struct {
+	ID           int64               `json:"id"`
+	At           time.Time           `json:"at"`
+	Kind         market.TransferKind `json:"kind"`
+	Amount       market.Credits      `json:"amount"`
+	Class        market.Class        `json:"class"`
+	BalanceAfter *market.Credits     `json:"balanceAfter"`
+	TaskID       market.TaskID       `json:"taskId,omitempty"`
+	Counterparty string              `json:"counterparty,omitempty"`
+}
+
+func entryShape(e market.Entry) entryJSON {
+	return entryJSON{ID: e.ID, At: e.At, Kind: e.Kind, Amount: e.Amount, Class: e.Class, BalanceAfter: e.BalanceAfter,
+		TaskID: e.Task, Counterparty: e.Counterparty}
+}
+
+type partyJSON struct {
+	Handle string `json:"handle"`
+}
+
+type claimJSON struct {
+	ClaimID   market.ClaimID `json:"claimId,omitempty"`
+	Epoch     *int64         `json:"epoch,omitempty"`
+	ExpiresAt time.Time      `json:"expiresAt"`
+	Worker    partyJSON      `json:"worker"`
+}
+
+type actionJSON struct {
+	Action string     `json:"action"`
+	DueAt  *time.Time `json:"dueAt,omitempty"`
+}
+
+type crowdingJSON struct {
+	Claims            int64 `json:"claims"`
+	PendingDeliveries int   `json:"pendingDeliveries"`
+}
+
+// taskSummaryJSON is a task in a list: what a worker filters by, without the
+// members that can be large.
+type taskSummaryJSON struct {
+	ID           market.TaskID  `json:"id"`
+	State        market.State   `json:"state"`
+	Publisher    partyJSON      `json:"publisher"`
+	Title        string         `json:"title"`
+	Brief        string         `json:"brief"`
+	Skills       []string       `json:"skills"`
+	Mode         string         `json:"mode"`
+	Reward       market.Credits `json:"reward"`
+	MaxAccepted  int            `json:"maxAccepted"`
+	MaxAttempts  int            `json:"maxAttempts"`
+	ClaimMinutes int            `json:"claimMinutes"`
+	ReviewHours  int            `json:"reviewHours"`
+	AutoAccept   bool           `json:"autoAccept"`
+	Deadline     time.Time      `json:"deadline"`
+	CreatedAt    time.Time      `json:"createdAt"`
+	Untrusted    []string       `json:"untrusted"`
+}
+
+type taskJSON struct {
+	taskSummaryJSON
+	Payload        json.RawMessage     `json:"payload"`
+	OutputSchema   json.RawMessage     `json:"outputSchema"`
+	Rules          []market.Rule       `json:"rules"`
+	Attachments    []market.Attachment `json:"attachments"`
+	Escrow         market.Credits      `json:"escrow"`
+	Claim          *claimJSON          `json:"claim,omitempty"`
+	Crowding       crowdingJSON        `json:"crowding"`
+	DueAt          *time.Time          `json:"dueAt,omitempty"`
+	PendingActions []actionJSON        `json:"pendingActions"`
+}
+
+func summary(t market.Task) taskSummaryJSON {
+	return taskSummaryJSON{ID: t.ID, State: t.State, Publisher: partyJSON{t.PublisherHandle}, Title: t.Title, Brief: t.Brief,
+		Skills: t.Skills, Mode: t.Mode, Reward: t.Reward, MaxAccepted: t.MaxAccepted, MaxAttempts: t.MaxAttempts,
+		ClaimMinutes: t.ClaimMinutes, ReviewHours: t.ReviewHours, Deadline: t.Deadline, CreatedAt: t.CreatedAt,
+		Untrusted: []string{"title", "brief"}}
+}
+
+// taskShape is the task as the actor may see it: only the holder of the claim
+// sees its id and epoch.
+func taskShape(s market.Snapshot, a market.Actor) taskJSON {
+	out := taskJSON{taskSummaryJSON: summary(s.Task), Payload: s.Payload, OutputSchema: s.OutputSchema, Rules: s.Rules,
+		Attachments: s.Attachments, Escrow: s.Escrow.Total(), DueAt: s.DueAt, PendingActions: []actionJSON{}}
+	out.Untrusted = []string{"title", "brief", "payload", "outputSchema", "rules", "attachments"}
+	if out.Rules == nil {
+		out.Rules = []market.Rule{}
+	}
+	if out.Attachments == nil {
+		out.Attachments = []market.Attachment{}
+	}
+	out.Crowding.Claims = s.Epoch
+	if s.Claim != nil && s.Claim.EndedAt == nil {
+		out.Crowding.Claims++
+		out.Claim = &claimJSON{ExpiresAt: s.Claim.ExpiresAt, Worker: partyJSON{s.Claim.WorkerHandle}}
+		if s.Claim.Worker == a.Account {
+			out.Claim.ClaimID, out.Claim.Epoch = s.Claim.ID, &s.Claim.Epoch
+		}
+	}
+	if s.Delivery != nil && s.Delivery.State == market.DeliveryPending {
+		out.Crowding.PendingDeliveries = 1
+	}
+	if a.Account != "" {
+		for _, x := range s.PendingActions(a) {
+			out.PendingActions = append(out.PendingActions, actionJSON{Action: x.Name, DueAt: x.Due})
+		}
+	}
+	return out
+}
+
+type reviewJSON struct {
+	Decision string     `json:"decision"`
+	Reason   string     `json:"reason,omitempty"`
+	Rule     string     `json:"rule,omitempty"`
+	Quote    string     `json:"quote,omitempty"`
+	At       time.Time  `json:"at"`
+	AppealBy *time.Time `json:"appealBy,omitempty"`
+}
+
+type deliveryJSON struct {
+	ID          market.DeliveryID    `json:"id"`
+	TaskID      market.TaskID        `json:"taskId"`
+	Worker      partyJSON            `json:"worker"`
+	State       market.DeliveryState `json:"state"`
+	Attempt     int                  `json:"attempt"`
+	Output      json.RawMessage      `json:"output"`
+	SummaryText string               `json:"summaryText"`
+	Attachments []market.Attachment  `json:"attachments"`
+	Report      market.Report        `json:"report"`
+	Review      *reviewJSON          `json:"review,omitempty"`
+	Payout      *payoutJSON          `json:"payout,omitempty"`
+	CreatedAt   time.Time            `json:"createdAt"`
+	Untrusted   []string             `json:"untrusted"`
+}
+
+func deliveryShape(d market.Delivery) deliveryJSON {
+	out := deliveryJSON{ID: d.ID, TaskID: d.Task, Worker: partyJSON{d.WorkerHandle}, State: d.State, Attempt: d.Attempt,
+		Output: d.Output, SummaryText: d.SummaryText, Attachments: d.Attachments, Report: d.Report, CreatedAt: d.CreatedAt,
+		Untrusted: []string{"output", "summaryText", "attachments", "review"}}
+	if out.Attachments == nil {
+		out.Attachments = []market.Attachment{}
+	}
+	if r := d.Review; r != nil {
+		out.Review = &reviewJSON{Decision: r.Decision, Reason: r.Reason, Rule: r.Rule, Quote: r.Quote, At: r.At, AppealBy: r.AppealBy}
+	}
+	if d.Payout != nil {
+		p := payout(*d.Payout)
+		out.Payout = &p
+	}
+	return out
+}
