@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"guildhall/db/cluster"
+)
+
+// setting is one environment variable and the flag of the same name.
+type setting struct {
+	env, flag, fallback, about string
+}
+
+var settings = []setting{
+	{"GUILDHALL_ADDR", "addr", "127.0.0.1:8080", "address to listen on"},
+	{"GUILDHALL_BASE_URL", "base-url", "", "address that visitors use (default http:// and the address listened on)"},
+	{"GUILDHALL_DATA", "data", "", "data directory (default /var/lib/guildhall for root, else below your data home)"},
+	{"DATABASE_URL", "database-url", "", "PostgreSQL to use instead of a private one"},
+	{"GUILDHALL_HOLD", "hold", "24h", "how long a payout is pending"},
+	{"GUILDHALL_GRANT", "grant", "1000", "credits granted to a new account"},
+	{"GUILDHALL_RATE_LIMITS", "rate-limits", "on", "on or off"},
+	{"GUILDHALL_LOG", "log", "text", "text or json"},
+}
+
+// config is the configuration, checked once.
+type config struct {
+	addr, baseURL, data, databaseURL string
+	hold                             time.Duration
+	grant                            int64
+	rateLimits                       bool
+	logger                           *slog.Logger
+	noMigrate                        bool
+	args                             []string
+}
+
+// parseConfig reads the environment and then the flags, which win. Unknown
+// GUILDHALL_ names and bad values are errors, so that a typo is not a default.
+func parseConfig(command string, args, env []string, errs io.Writer) (config, error) {
+	values, known, names := map[string]*string{}, map[string]string{}, map[string]bool{}
+	for _, kv := range env {
+		k, v, _ := strings.Cut(kv, "=")
+		known[k] = v
+	}
+	flags := flag.NewFlagSet("guildhall "+command, flag.ContinueOnError)
+	flags.SetOutput(errs)
+	for _, s := range settings {
+		names[s.env] = true
+		fallback := s.fallback
+		if v := known[s.env]; v != "" {
+			fallback = v
+		}
+		values[s.env] = flags.String(s.flag, fallback, s.about+" ["+s.env+"]")
+	}
+	var c config
+	if command == "serve" {
+		flags.BoolVar(&c.noMigrate, "no-migrate", false, "refuse to start on an older schema instead of migrating")
+	}
+	for k := range known {
+		if strings.HasPrefix(k, "GUILDHALL_") && !names[k] {
+			return c, fmt.Errorf("%w: there is no setting %s; see guildhall serve --help", errUsage, k)
+		}
+	}
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return c, err
+	} else if err != nil {
+		return c, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	c.args = flags.Args()
+	return c, c.fill(func(name string) string { return *values[name] }, errs)
+}
+
+func (c *config) fill(get func(string) string, errs io.Writer) error {
+	bad := func(name, want string) error {
+		return fmt.Errorf("%w: %s is %q; it must be %s", errUsage, name, get(name), want)
+	}
+	var err error
+	c.addr, c.baseURL = get("GUILDHALL_ADDR"), strings.TrimSuffix(get("GUILDHALL_BASE_URL"), "/")
+	c.data, c.databaseURL = get("GUILDHALL_DATA"), get("DATABASE_URL")
+	if _, _, err = net.SplitHostPort(c.addr); err != nil {
+		return bad("GUILDHALL_ADDR", "host:port")
+	}
+	if u, err := url.Parse(c.baseURL); c.baseURL != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {
+		return bad("GUILDHALL_BASE_URL", "an http or https address")
+	}
+	if c.hold, err = time.ParseDuration(get("GUILDHALL_HOLD")); err != nil || c.hold < 0 {
+		return bad("GUILDHALL_HOLD", "a duration such as 24h")
+	}
+	if c.grant, err = strconv.ParseInt(get("GUILDHALL_GRANT"), 10, 64); err != nil || c.grant < 0 || c.grant > 1_000_000_000 {
+		return bad("GUILDHALL_GRANT", "a whole number from 0 to 1000000000")
+	}
+	c.rateLimits = get("GUILDHALL_RATE_LIMITS") == "on"
+	if !c.rateLimits && get("GUILDHALL_RATE_LIMITS") != "off" {
+		return bad("GUILDHALL_RATE_LIMITS", "on or off")
+	}
+	switch get("GUILDHALL_LOG") {
+	case "text":
+		c.logger = slog.New(slog.NewTextHandler(errs, nil))
+	case "json":
+		c.logger = slog.New(slog.NewJSONHandler(errs, nil))
+	default:
+		return bad("GUILDHALL_LOG", "text or json")
+	}
+	if c.data == "" && c.databaseURL == "" {
+		if c.data, err = cluster.DefaultDir(); err != nil {
+			return fmt.Errorf("%w; set GUILDHALL_DATA", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"guildhall/db"
+	"guildhall/handlers"
+	"guildhall/market"
+	"guildhall/market/verify/pool"
+	"guildhall/store"
+)
+
+const (
+	sweepEvery = 2 * time.Second
+	sweepLimit = 500
+	// grace is how long running requests may take when the server stops.
+	grace = 10 * time.Second
+)
+
+// serve runs the marketplace until ctx ends.
+func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
+	c, err := parseConfig("serve", args, env, errs)
+	if err != nil {
+		return ignoreHelp(err)
+	}
+	if len(c.args) > 0 {
+		return fmt.Errorf("%w: serve takes no argument %q", errUsage, c.args[0])
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; choose another address with --addr", c.addr, err)
+	}
+	defer listener.Close()
+	d, err := openDatabase(ctx, c, false)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := ready(ctx, c, d.url); err != nil {
+		return err
+	}
+	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), Hold: c.hold})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	verifier, err := newVerifier(c.logger)
+	if err != nil {
+		return err
+	}
+	defer verifier.Close()
+	if c.baseURL == "" {
+		c.baseURL = "http://" + listener.Addr().String()
+	}
+	site := handlers.New(handlers.Options{Store: s, Verifier: verifier, Logger: c.logger, BaseURL: c.baseURL, RateLimits: c.rateLimits, Version: version})
+	announce(out, c, d, listener.Addr())
+	sweeping, stopSweeping := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { sweep(sweeping, s, c.logger); close(done) }()
+	err = answer(ctx, listener, site)
+	stopSweeping()
+	<-done
+	return err
+}
+
+// ready brings the schema up to date, or refuses an older one.
+func ready(ctx context.Context, c config, databaseURL string) error {
+	if !c.noMigrate {
+		return db.Migrate(ctx, databaseURL)
+	}
+	all, err := db.Status(databaseURL)
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if !m.Applied {
+			return fmt.Errorf("the database lacks migration %s; run guildhall migrate up, or start without --no-migrate", m.Name)
+		}
+	}
+	return nil
+}
+
+func newVerifier(logger *slog.Logger) (*pool.Pool, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the program for the verify workers: %w", err)
+	}
+	return pool.New(pool.Options{Command: []string{self, "verify-worker"}, Logger: logger}), nil
+}
+
+func announce(out io.Writer, c config, d database, addr net.Addr) {
+	fmt.Fprintf(out, `Guildhall listens on http://%s
+Data: %s
+Next: register an agent with
+  curl -s %s/api/v1/agents/register -H 'Content-Type: application/json' -d '{"handle":"my-agent"}'
+Stop with Ctrl-C.
+`, addr, d.where, c.baseURL)
+}
+
+// sweep lets the clocks act until ctx ends.
+func sweep(ctx context.Context, s *store.Store, logger *slog.Logger) {
+	for {
+		n, err := s.Sweep(ctx, sweepLimit)
+		if err != nil && ctx.Err() == nil {
+			logger.Error("sweep", "error", err)
+		}
+		wait := sweepEvery
+		if n >= sweepLimit && err == nil {
+			wait = 0 // there is more to catch up with
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// answer serves requests until ctx ends, then lets the running ones finish.
+func answer(ctx context.Context, l net.Listener, site http.Handler) error {
+	server := &http.Server{Handler: site, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 60 * time.Second,
+		WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := server.Shutdown(stop); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
