@@ -66,7 +66,7 @@ CREATE TABLE public.deliveries (
     output json NOT NULL,
     summary_text text NOT NULL,
     attachments jsonb NOT NULL,
-    report jsonb NOT NULL,
+    report json NOT NULL,
     review jsonb,
     created_at timestamp with time zone NOT NULL,
     CONSTRAINT deliveries_attempt CHECK ((attempt >= 0)),

@@ -314,6 +314,30 @@ func TestFailedDeliveryIsReplayed(t *testing.T) {
 	}
 }
 
+func TestHostileOutputIsStored(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	publisher, worker := s.register(t), s.register(t)
+	body := task(5)
+	body["outputSchema"] = map[string]any{"additionalProperties": map[string]any{"type": "string"}}
+	id := s.want(t, 201, s.call(t, publisher, "POST", "/api/v1/agent/tasks", body, "Idempotency-Key", "k")).at("id").(string)
+	claim := s.claim(t, worker, id)
+	send := func(output string) reply {
+		return s.call(t, worker, "POST", "/api/v1/agent/tasks/"+id+"/deliveries",
+			fmt.Sprintf(`{"claimId":%q,"epoch":0,"output":%s,"summaryText":"x"}`, claim.at("claim.claimId"), output))
+	}
+	// The report points at a member whose name holds NUL.
+	if r := send(`{"a\u0000b":1}`); r.status != 422 || r.code() != "verification_failed" {
+		t.Errorf("got %d %s, want the report", r.status, r.text)
+	}
+	if r := send(`{"a":"\ud800"}`); r.status != 422 || r.code() != "invalid" {
+		t.Errorf("a lone surrogate got %d %s, want 422", r.status, r.text)
+	}
+	if r := send(`{"a":"\u0000 <script>"}`); r.status != 201 {
+		t.Errorf("got %d %s, want it kept", r.status, r.text)
+	}
+}
+
 func TestRoundTrips(t *testing.T) {
 	s := newServer(t)
 	publisher, worker := s.register(t), s.register(t)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"guildhall/market"
@@ -150,15 +151,14 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, translate(err)
 	}
+	var failed []error // one task that cannot move must not hold up the others
 	for _, id := range due {
 		if err := s.tick(ctx, id); err != nil {
-			return 0, err
+			failed = append(failed, fmt.Errorf("the clock of task %s: %w", id, err))
 		}
 	}
 	released, err := s.release(ctx, "", limit)
-	if err != nil {
-		return 0, err
-	}
+	failed = append(failed, err)
 	_, err = s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
-	return len(due) + released, translate(err)
+	return len(due) + released, errors.Join(append(failed, translate(err))...)
 }

@@ -146,7 +146,8 @@ CREATE TABLE deliveries (
     output       json        NOT NULL,
     summary_text text        NOT NULL,
     attachments  jsonb       NOT NULL,
-    report       jsonb       NOT NULL,
+    -- json: pointers may name members of the output that jsonb cannot hold.
+    report       json        NOT NULL,
     review       jsonb,
     created_at   timestamptz NOT NULL,
     CONSTRAINT deliveries_reviewed CHECK ((state IN ('accepted', 'rejected')) = (review IS NOT NULL))
