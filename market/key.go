@@ -55,7 +55,7 @@ func keySum(secret string) string {
 // WellFormedKey reports whether the key can be one of ours.
 func WellFormedKey(key string) bool {
 	rest, ok := strings.CutPrefix(key, AgentKeyPrefix)
-	return ok && len(rest) == secretSize+sumSize && keySum(rest[:secretSize]) == rest[secretSize:]
+	return ok && len(rest) == secretSize+sumSize && strings.Trim(rest, base62) == "" && keySum(rest[:secretSize]) == rest[secretSize:]
 }
 
 // HashKey is the only form in which a key is stored.

@@ -99,8 +99,9 @@ func (s Snapshot) ClaimBy(a Actor, id ClaimID, now time.Time) (Change, error) {
 
 // lease starts a lease now.
 func (s *Snapshot) lease(now time.Time) {
-	s.Claim.LeaseFrom = now
-	s.State = Claimed
+	c := *s.Claim
+	c.LeaseFrom = now
+	s.Claim, s.State = &c, Claimed
 	s.extend(now)
 }
 

@@ -3,105 +3,73 @@ package verify
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"github.com/santhosh-tekuri/jsonschema/v6/kind"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 
 	"guildhall/market"
 )
 
 // Job is one verification.
 type Job struct {
-	// Schema is a JSON Schema 2020-12; empty checks only that Output is JSON.
-	Schema json.RawMessage `json:"schema,omitempty"`
-	Output json.RawMessage `json:"output"`
+	// Schema is the task's JSON Schema 2020-12; empty means none.
+	Schema json.RawMessage
+	// Output is what the worker delivered.
+	Output json.RawMessage
 }
 
-// Run checks the output. A panic in an engine becomes an error verdict.
-func Run(job Job) (r market.Report) {
+// Engine runs jobs one after the other and remembers compiled schemas. It is
+// not safe for concurrent use.
+type Engine struct {
+	schemas *schemaCache
+}
+
+// NewEngine returns an engine that remembers nothing yet.
+func NewEngine() *Engine { return &Engine{schemas: newSchemaCache()} }
+
+// Run runs one job on an engine of its own.
+func Run(job Job) market.Report { return NewEngine().Run(job) }
+
+// Run guards the output and then holds it against every rule of the job. It
+// always returns a report; what the engine cannot decide is a check whose
+// verdict is error.
+func (e *Engine) Run(job Job) market.Report {
 	began := time.Now()
-	defer func() {
-		if p := recover(); p != nil {
-			r = Failure("The engine failed on this output.")
-		}
-		r.Millis = time.Since(began).Milliseconds()
-	}()
+	checks := e.checks(job)
+	return market.NewReport(checks, time.Since(began).Milliseconds())
+}
+
+func (e *Engine) checks(job Job) []market.Check {
 	if p := CheckJSON(job.Output, OutputLimits); p != nil {
-		return market.NewReport([]market.Check{{Name: "output", Kind: "json", Verdict: market.VerdictFail, Detail: clip(p.Detail), Pointer: p.Pointer}}, 0)
+		return []market.Check{{Name: "output", Kind: "json", Verdict: market.VerdictFail, Detail: p.Detail, Pointer: p.Pointer}}
 	}
 	if len(job.Schema) == 0 {
-		return market.NewReport(nil, 0)
+		return nil
 	}
-	return market.NewReport(checkSchema(job), 0)
-}
-
-// Failure is the report of an engine that could not decide.
-func Failure(detail string) market.Report {
-	return market.NewReport([]market.Check{{Name: "engine", Kind: "engine", Verdict: market.VerdictError, Detail: detail}}, 0)
-}
-
-func checkSchema(job Job) []market.Check {
-	s, err := compile(job.Schema)
-	if err != nil {
-		return []market.Check{{Name: "schema", Kind: "schema", Verdict: market.VerdictError, Detail: "The schema does not compile."}}
-	}
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(job.Output))
-	if err != nil {
-		return []market.Check{{Name: "output", Kind: "json", Verdict: market.VerdictFail, Detail: "This is not valid JSON."}}
-	}
-	err = s.Validate(value)
-	if err == nil {
-		return []market.Check{{Name: "schema", Kind: "schema", Passed: true, Verdict: market.VerdictPass, Detail: "The output matches the schema."}}
-	}
-	var invalid *jsonschema.ValidationError
-	if !errors.As(err, &invalid) {
-		return []market.Check{{Name: "schema", Kind: "schema", Verdict: market.VerdictError, Detail: "The engine could not decide."}}
-	}
-	return leaves(invalid, nil)
-}
-
-// leaves turns the innermost errors into checks, at most maxErrors.
-func leaves(e *jsonschema.ValidationError, out []market.Check) []market.Check {
-	if len(out) >= maxErrors {
-		return out
-	}
-	if len(e.Causes) == 0 {
-		return append(out, market.Check{Name: "schema", Kind: "schema", Verdict: market.VerdictFail, Detail: describe(e), Pointer: pointer(e.InstanceLocation)})
-	}
-	for _, c := range e.Causes {
-		out = leaves(c, out)
-	}
-	return out
-}
-
-var english = message.NewPrinter(language.English)
-
-// expectation says what was wanted. Kinds whose own words repeat the output
-// get words of ours, so that a hostile output cannot fill the report.
-func expectation(k jsonschema.ErrorKind) string {
-	switch k := k.(type) {
-	case *kind.Pattern:
-		return fmt.Sprintf("must match %q", k.Want)
-	case *kind.Format:
-		return "must be a valid " + k.Want
-	case *kind.Enum:
-		return "must be one of the values that the schema lists"
-	case *kind.Const:
-		return "must be the value that the schema gives"
-	case *kind.AdditionalProperties:
-		names := k.Properties
-		if len(names) > 5 {
-			names = names[:5]
+	return contained("schema", "schema", func() []market.Check {
+		output, err := decode(job.Output)
+		if err != nil {
+			return []market.Check{undecided("schema", "schema", "The output cannot be decoded.")}
 		}
-		return "these members are not allowed: " + fmt.Sprintf("%q", names)
-	case *kind.PropertyNames:
-		return "a member name is not allowed"
-	}
-	return strings.TrimSuffix(k.LocalizedString(english), ".")
+		return e.checkSchema(job.Schema, output)
+	})
+}
+
+// contained turns a panic of a rule's library into a check without a verdict.
+func contained(name, kind string, rule func() []market.Check) (checks []market.Check) {
+	defer func() {
+		if recover() != nil {
+			checks = []market.Check{undecided(name, kind, "The engine failed while it checked the output.")}
+		}
+	}()
+	return rule()
+}
+
+func undecided(name, kind, detail string) market.Check {
+	return market.Check{Name: name, Kind: kind, Verdict: market.VerdictError, Detail: clip(detail, maxDetail)}
+}
+
+// decode reads guarded JSON and keeps numbers as they were written.
+func decode(raw []byte) (any, error) {
+	return jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 }

@@ -2,9 +2,23 @@
 
 package pool
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
-// Elsewhere only the wall clock of the parent bounds a child.
+// Elsewhere than on Linux only the pool's wall clock and the Go runtime's own
+// limits bound a job. A child whose server is killed in the middle of a job
+// finishes that job first.
+
+func confine() error { return nil }
+
+func armCPU() error { return nil }
+
+func disarmCPU() error { return nil }
+
+func cpuTime() time.Duration { return 0 }
+
+func prepareThread() error { return nil }
+
 func childAttributes() *syscall.SysProcAttr { return nil }
-func limitSelf() error                      { return nil }
-func limitJob()                             {}

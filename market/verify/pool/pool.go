@@ -1,21 +1,22 @@
-// Package pool runs the engines of package verify in child processes, so that
-// an input that makes an engine panic, loop or eat memory costs its own job
-// and nothing else.
+// Package pool runs package verify in child processes, so that hostile
+// schemas and outputs cost a child and never the server. It owns those
+// processes: starting them, their limits, and their end. It must not know
+// what a job means.
 //
-// A child answers one job at a time over its standard input and output, in
-// frames of a four-byte length and JSON. Children stay warm between jobs. A
-// child that dies or is too slow is killed and replaced.
+// A child serves one job at a time and is used again. On Linux it bounds
+// itself (see limits_linux.go) in memory, CPU time per job, files and
+// privileges; on every system the pool kills it when a job takes too long.
+//
+// No child outlives its server. An idle child reads the end of its input and
+// returns. A computing child does not look, so on Linux the kernel kills it
+// with the server (Pdeathsig), and would otherwise stop it after its CPU time.
 package pool
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"os/exec"
 	"runtime"
 	"sync"
 	"time"
@@ -24,235 +25,191 @@ import (
 	"guildhall/market/verify"
 )
 
-// maxFrame bounds a frame both ways: a schema, an output and some room.
-const maxFrame = 1 << 20
+// ErrClosed is returned for jobs of a closed pool.
+var ErrClosed = errors.New("pool: closed")
 
-// jobsPerWorker is after how many jobs a child is replaced, so that nothing
-// can pile up in it.
-const jobsPerWorker = 10_000
+// errTimeout is why a job's context ended when the pool set the bound.
+var errTimeout = errors.New("pool: the job took too long")
 
-// errClosed is returned once the pool is closed.
-var errClosed = errors.New("pool: closed")
+const defaultTimeout = 3 * time.Second
 
-// Options configure a pool.
+// Options are the settings of a pool. Only Command is required.
 type Options struct {
-	// Command starts a child that calls WorkerMain. Its environment is Env
-	// and nothing else.
+	// Command starts a program that calls WorkerMain.
 	Command []string
-	Env     []string
-	Workers int           // 0: one a processor
-	Timeout time.Duration // wall clock of one job; 0: 3 s
-	Logger  *slog.Logger  // nil: discard
+	// Env is the whole environment of the children.
+	Env []string
+	// Workers is how many children there may be, runtime.NumCPU() by default.
+	Workers int
+	// Timeout is the wall-clock time for one job, 3 seconds by default.
+	// Waiting for a free child is not counted.
+	Timeout time.Duration
+	// Logger hears of children that failed; slog.Default() by default.
+	Logger *slog.Logger
 }
 
-// Pool is a set of warm children. It is safe for concurrent use.
+// Pool holds the child processes. Its methods may be called concurrently.
 type Pool struct {
-	opts  Options
-	slots chan *worker // a slot with nil has no child yet
-	spawn chan func()
-	once  sync.Once
-	done  chan struct{}
+	options Options
+	nursery *nursery
+	slots   chan struct{} // one token for each job at work
+	ctx     context.Context
+	cancel  context.CancelFunc
+
+	mu   sync.Mutex
+	idle []*worker // the one used last at the end, so that few stay warm
 }
 
-// request is what a child is asked: to check an output, or to admit a schema.
-// Both are bytes, since what accounts send need not be JSON.
-type request struct {
-	Admit  bool   `json:"admit,omitempty"`
-	Schema []byte `json:"schema,omitempty"`
-	Output []byte `json:"output,omitempty"`
-}
-
-type response struct {
-	Report   market.Report    `json:"report"`
-	Problems []verify.Problem `json:"problems"`
-}
-
-// New makes a pool; children start with the first jobs.
+// New returns a pool. Children are started when jobs come.
 func New(o Options) *Pool {
-	if o.Workers == 0 {
+	if o.Workers < 1 {
 		o.Workers = runtime.NumCPU()
 	}
-	if o.Timeout == 0 {
-		o.Timeout = 3 * time.Second
+	if o.Timeout <= 0 {
+		o.Timeout = defaultTimeout
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+		o.Logger = slog.Default()
 	}
-	p := &Pool{opts: o, slots: make(chan *worker, o.Workers), spawn: make(chan func()), done: make(chan struct{})}
-	for range o.Workers {
-		p.slots <- nil
-	}
-	go p.spawner()
+	p := &Pool{options: o, slots: make(chan struct{}, o.Workers)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.nursery = newNursery(p.ctx, o)
 	return p
 }
 
-// spawner starts all children from one thread that lives as long as the pool:
-// the kernel kills a child when the thread that made it ends.
-func (p *Pool) spawner() {
-	runtime.LockOSThread()
-	for {
-		select {
-		case f := <-p.spawn:
-			f()
-		case <-p.done:
-			return
-		}
-	}
-}
-
-// Close waits for running jobs and ends all children.
+// Close kills every child and returns when they are gone. Jobs at work end
+// with ErrClosed.
 func (p *Pool) Close() {
-	p.once.Do(func() {
-		for range p.opts.Workers {
-			if w := <-p.slots; w != nil {
-				w.kill()
-			}
-		}
-		close(p.done)
-	})
+	p.cancel()
+	p.nursery.wait()
 }
 
-// Verify checks a job. A child that dies or is too slow gives a report with
-// the error verdict; an error is returned only if ctx ends or the pool is
-// closed.
+// Verify runs one job in a child. A child that dies, takes too long or cannot
+// start gives a report whose verdict is error, with one check of kind
+// "engine". Errors are only those of ctx, and ErrClosed.
 func (p *Pool) Verify(ctx context.Context, job verify.Job) (market.Report, error) {
-	began := time.Now()
-	out, err := p.do(ctx, request{Schema: job.Schema, Output: job.Output})
-	switch {
-	case err == nil:
-		return out.Report, nil
-	case ctx.Err() != nil || errors.Is(err, errClosed):
-		return market.Report{}, err
+	if len(job.Output) > verify.OutputLimits.Bytes || len(job.Schema) > verify.SchemaLimits.Bytes {
+		return verify.Run(job), nil // The guard refuses it by its length alone.
 	}
-	p.opts.Logger.Warn("a verification ended without an answer", "error", err)
-	r := verify.Failure("The checks could not be finished within their limits.")
-	r.Millis = time.Since(began).Milliseconds()
-	return r, nil
+	began := time.Now()
+	a, err := p.do(ctx, request{Schema: job.Schema, Output: job.Output})
+	switch {
+	case err == nil && a.Report != nil:
+		return *a.Report, nil
+	case isCallers(err):
+		return market.Report{}, err
+	case errors.Is(err, errTimeout):
+		return engineReport("The check took too long and was stopped.", began), nil
+	case errors.Is(err, errStart):
+		return engineReport("The check could not be started.", began), nil
+	}
+	return engineReport("The check used too much time or memory and was stopped.", began), nil
 }
 
-// AdmitSchema lists why a schema cannot be used. A schema that kills its child
-// is refused as too expensive.
+// AdmitSchema runs verify.AdmitSchema in a child. A schema that the child
+// does not survive is one problem. Errors are those of ctx, ErrClosed, and
+// that no child can start.
 func (p *Pool) AdmitSchema(ctx context.Context, schema json.RawMessage) ([]verify.Problem, error) {
-	out, err := p.do(ctx, request{Admit: true, Schema: schema})
-	var start *startError
+	if len(schema) > verify.SchemaLimits.Bytes {
+		return verify.AdmitSchema(schema), nil // The guard refuses it by its length alone.
+	}
+	a, err := p.do(ctx, request{Schema: schema, Admit: true})
 	switch {
 	case err == nil:
-		return out.Problems, nil
-	case ctx.Err() != nil || errors.Is(err, errClosed) || errors.As(err, &start):
+		return a.Problems, nil
+	case isCallers(err), errors.Is(err, errStart):
 		return nil, err
 	}
 	return []verify.Problem{{Detail: "The schema is too expensive to compile."}}, nil
 }
 
-// startError means that no child could be started.
-type startError struct{ err error }
+func engineReport(detail string, began time.Time) market.Report {
+	check := market.Check{Name: "engine", Kind: "engine", Verdict: market.VerdictError, Detail: detail}
+	return market.NewReport([]market.Check{check}, time.Since(began).Milliseconds())
+}
 
-func (e *startError) Error() string { return "pool: start a worker: " + e.err.Error() }
+// isCallers reports whether err is about the caller or the pool, not the job.
+func isCallers(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrClosed)
+}
 
-func (p *Pool) do(ctx context.Context, r request) (response, error) {
-	var w *worker
+// do waits for a slot and has one child do the job.
+func (p *Pool) do(ctx context.Context, r request) (answer, error) {
+	if err := ctx.Err(); err != nil {
+		return answer{}, err
+	}
 	select {
-	case w = <-p.slots:
-	case <-p.done:
-		return response{}, errClosed
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
 	case <-ctx.Done():
-		return response{}, ctx.Err()
+		return answer{}, ctx.Err()
+	case <-p.ctx.Done():
+		return answer{}, ErrClosed
 	}
-	var err error
-	if w == nil {
-		if w, err = p.start(); err != nil {
-			p.slots <- nil
-			return response{}, &startError{err}
+	a, err := p.doWithChild(ctx, r)
+	switch {
+	case err == nil:
+		return a, nil
+	case p.ctx.Err() != nil:
+		return answer{}, ErrClosed
+	case ctx.Err() != nil:
+		return answer{}, ctx.Err()
+	}
+	return answer{}, err
+}
+
+func (p *Pool) doWithChild(ctx context.Context, r request) (answer, error) {
+	w, err := p.take(ctx)
+	if err != nil {
+		if ctx.Err() == nil && p.ctx.Err() == nil {
+			p.options.Logger.Error("verify worker cannot start", "error", err)
 		}
+		return answer{}, err
 	}
-	out, err := w.ask(ctx, r, p.opts.Timeout)
-	w.jobs++
-	if err != nil || w.jobs >= jobsPerWorker {
-		w.kill()
-		w = nil
-	}
-	p.slots <- w
-	return out, err
-}
-
-type worker struct {
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  io.Reader
-	jobs int
-}
-
-func (p *Pool) start() (*worker, error) {
-	cmd := exec.Command(p.opts.Command[0], p.opts.Command[1:]...)
-	cmd.Env = append([]string{}, p.opts.Env...)
-	cmd.SysProcAttr = childAttributes()
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	started := make(chan error, 1)
-	select {
-	case p.spawn <- func() { started <- cmd.Start() }:
-	case <-p.done:
-		return nil, errClosed
-	}
-	if err := <-started; err != nil {
-		return nil, err
-	}
-	return &worker{cmd: cmd, in: in, out: out}, nil
-}
-
-// kill ends the child and waits until it is gone.
-func (w *worker) kill() {
-	_ = w.cmd.Process.Kill()
-	_ = w.cmd.Wait()
-}
-
-// ask sends one request and waits for its answer. When the time is up or ctx
-// ends the child is killed, which ends the read.
-func (w *worker) ask(ctx context.Context, r request, limit time.Duration) (response, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, p.options.Timeout, errTimeout)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = w.cmd.Process.Kill() })
-	defer stop()
-	var answer response
-	if err := writeFrame(w.in, r); err != nil {
-		return answer, err
+	a, err := w.do(ctx, r)
+	if err == nil && !a.Retire {
+		p.put(w)
+		return a, nil
 	}
-	if err := readFrame(w.out, &answer); err != nil {
-		return answer, err
+	w.end()
+	if err != nil && context.Cause(ctx) != nil {
+		err = context.Cause(ctx)
 	}
-	return answer, nil
+	if err != nil && !errors.Is(err, context.Canceled) && p.ctx.Err() == nil {
+		p.options.Logger.Warn("verify worker lost", "error", err, "exit", w.exit(), "stderr", w.stderr.String())
+	}
+	return a, err
 }
 
-func writeFrame(w io.Writer, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
+// take returns a living idle child, or a new one.
+func (p *Pool) take(ctx context.Context) (*worker, error) {
+	for {
+		w := p.pop()
+		if w == nil {
+			return p.nursery.start(ctx)
+		}
+		if w.isAlive() {
+			return w, nil
+		}
+		p.options.Logger.Warn("verify worker died while idle", "exit", w.exit(), "stderr", w.stderr.String())
 	}
-	if len(b) > maxFrame {
-		return fmt.Errorf("pool: a frame of %d bytes is too large", len(b))
-	}
-	_, err = w.Write(append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b))), b...))
-	return err
 }
 
-func readFrame(r io.Reader, v any) error {
-	var head [4]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return err
+func (p *Pool) pop() *worker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return nil
 	}
-	n := binary.BigEndian.Uint32(head[:])
-	if n > maxFrame {
-		return fmt.Errorf("pool: a frame of %d bytes is too large", n)
-	}
-	b := make([]byte, n)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return err
-	}
-	return json.Unmarshal(b, v)
+	w := p.idle[len(p.idle)-1]
+	p.idle = p.idle[:len(p.idle)-1]
+	return w
+}
+
+func (p *Pool) put(w *worker) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = append(p.idle, w)
 }

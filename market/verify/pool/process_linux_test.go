@@ -1,0 +1,254 @@
+package pool
+
+import (
+	"bufio"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"guildhall/market"
+)
+
+// These tests look at processes, so none runs beside another test.
+
+var parentPattern = regexp.MustCompile(`(?m)^PPid:\s+(\d+)$`)
+
+// childrenOf lists the living children of a process.
+func childrenOf(t *testing.T, parent int) []int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for _, file := range files {
+		status, err := os.ReadFile(file)
+		if err != nil {
+			continue // It has just ended.
+		}
+		m := parentPattern.FindSubmatch(status)
+		if m != nil && string(m[1]) == strconv.Itoa(parent) && !strings.Contains(string(status), "State:\tZ") {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// eventually waits for what must come true soon.
+func eventually(t *testing.T, what string, isTrue func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !isTrue(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not happen in time", what)
+		}
+	}
+}
+
+func onlyChild(t *testing.T) int {
+	t.Helper()
+	var pids []int
+	eventually(t, "one child", func() bool {
+		pids = childrenOf(t, os.Getpid())
+		return len(pids) == 1
+	})
+	return pids[0]
+}
+
+func TestThousandJobsOneProcess(t *testing.T) {
+	p := newPool(t, nil)
+	run(t, p, "", `1`)
+	first := onlyChild(t)
+	for range 1_000 {
+		if r := run(t, p, `{"type":"integer"}`, `1`); !r.Passed {
+			t.Fatalf("got %+v, want a pass", r)
+		}
+	}
+	if got := onlyChild(t); got != first {
+		t.Errorf("got child %d after 1,000 jobs, want still %d", got, first)
+	}
+	p.Close()
+	if got := childrenOf(t, os.Getpid()); len(got) != 0 {
+		t.Errorf("got children %v after Close, want none", got)
+	}
+}
+
+func TestKilledDuringJobCostsOneJob(t *testing.T) {
+	p := newPool(t, func(o *Options) { o.Workers = 2 })
+	result := make(chan market.Report, 1)
+	go func() { result <- run(t, p, recursion, nested(32)) }()
+	victim := onlyChild(t)
+	time.Sleep(100 * time.Millisecond) // Past its start.
+	if r := run(t, p, "", `1`); !r.Passed {
+		t.Errorf("got %+v from the other child, want a pass", r)
+	}
+	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	wantEngineError(t, <-result, "")
+	for range 3 {
+		if r := run(t, p, "", `1`); !r.Passed {
+			t.Errorf("got %+v after a child was killed, want a pass", r)
+		}
+	}
+	if got := childrenOf(t, os.Getpid()); slices.Contains(got, victim) || len(got) != 1 {
+		t.Errorf("got children %v, want one and not %d", got, victim)
+	}
+}
+
+func TestKilledWhileIdleCostsNothing(t *testing.T) {
+	p := newPool(t, nil)
+	run(t, p, "", `1`)
+	victim := onlyChild(t)
+	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of the child", func() bool { return len(childrenOf(t, os.Getpid())) == 0 })
+	time.Sleep(50 * time.Millisecond) // The pool has seen it too.
+	if r := run(t, p, "", `1`); !r.Passed {
+		t.Errorf("got %+v, want a pass by a new child", r)
+	}
+}
+
+func TestServerKilledLeavesNoChild(t *testing.T) {
+	server := exec.Command(testOptions().Command[0])
+	server.Env = []string{serverEnv}
+	stdout, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("got %q, %v from the server, want it ready", line, err)
+	}
+	time.Sleep(200 * time.Millisecond) // Its child computes.
+	children := childrenOf(t, server.Process.Pid)
+	if len(children) != 1 {
+		t.Fatalf("got children %v of the server, want one", children)
+	}
+	if err := server.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.Wait() // It was killed, as it says.
+	began := time.Now()
+	eventually(t, "the end of the server's child", func() bool { return !exists(children[0]) })
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the child outlived its server by %v, want it killed at once and not by its CPU time", took)
+	}
+}
+
+// exists reports whether a process runs; one that only waits to be reaped
+// does not.
+func exists(pid int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && !strings.Contains(string(status), "State:\tZ")
+}
+
+func TestChildIsConfined(t *testing.T) {
+	p := newPool(t, nil)
+	run(t, p, "", `1`)
+	pid := onlyChild(t)
+	read := func(name string) string {
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	limits := read("limits")
+	wanted := []string{`Max file size +0 +0`, `Max core file size +0 +0`, `Max open files +16 +16`, `Max cpu time +120 +120`}
+	if !raceEnabled {
+		wanted = append(wanted, `Max data size +402653184 +402653184`)
+	}
+	for _, want := range wanted {
+		if !regexp.MustCompile(want).MatchString(limits) {
+			t.Errorf("got limits\n%s\nwant %s", limits, want)
+		}
+	}
+	for _, thread := range threadsOf(t, pid) {
+		if !thread.isBarred {
+			t.Errorf("thread %d of the child %d may gain privileges", thread.id, pid)
+		}
+	}
+	if got := read("environ"); got != workerEnv+"\x00" {
+		t.Errorf("got environment %q, want only %s", got, workerEnv)
+	}
+	// The main thread does not count: it cannot end, and keeps what it was
+	// given if the nursery of an earlier test ran on it.
+	eventually(t, "that only the nursery's thread cannot gain privileges", func() bool {
+		n := 0
+		for _, thread := range threadsOf(t, os.Getpid()) {
+			if thread.id != os.Getpid() && thread.isBarred {
+				n++
+			}
+		}
+		return n <= 1
+	})
+}
+
+type thread struct {
+	id       int
+	isBarred bool
+}
+
+func threadsOf(t *testing.T, pid int) []thread {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var threads []thread
+	for _, e := range entries {
+		id, err := strconv.Atoi(e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/status", pid, id))
+		if err != nil {
+			continue // It has just ended.
+		}
+		threads = append(threads, thread{id: id, isBarred: strings.Contains(string(status), "NoNewPrivs:\t1")})
+	}
+	return threads
+}
+
+func TestCPULimit(t *testing.T) {
+	var log logBuffer
+	p := newPool(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	for range 3 { // A little use before: the limit is from now on, not from the start.
+		run(t, p, recursion, nested(16))
+	}
+	wantEngineError(t, run(t, p, recursion, nested(32)), "too much time or memory")
+	if !strings.Contains(log.String(), "out of CPU time") {
+		t.Errorf("got log %q, want the CPU limit as the reason", log.String())
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	if raceEnabled {
+		t.Skip("The race detector's child has no memory limit.")
+	}
+	var log logBuffer
+	p := newPool(t, func(o *Options) {
+		o.Env = []string{hungryEnv}
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	wantEngineError(t, run(t, p, "", `1`), "too much time or memory")
+	if !strings.Contains(log.String(), "memory") {
+		t.Errorf("got log %q, want the memory limit as the reason", log.String())
+	}
+}
