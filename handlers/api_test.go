@@ -285,8 +285,8 @@ func TestRetrySendsOnce(t *testing.T) {
 	}
 	// The wallet cannot fund a second one; the retry is answered all the same.
 	r := s.want(t, 201, s.call(t, publisher, "POST", "/api/v1/agent/tasks", task(600), "Idempotency-Key", "same"))
-	if r.header.Get("Idempotent-Replayed") != "true" {
-		t.Error("the retry was not marked as replayed")
+	if r.header.Get("Idempotent-Replayed") != "true" || r.header.Get("Location") != "/api/v1/agent/tasks/"+r.at("id").(string) {
+		t.Errorf("the retry was not the first answer again: %v", r.header)
 	}
 	if r := s.call(t, publisher, "POST", "/api/v1/agent/tasks", task(1), "Idempotency-Key", "same"); r.status != 422 || r.code() != "idempotency_key_reused" {
 		t.Errorf("another request under the key got %d %s", r.status, r.text)
@@ -392,6 +392,10 @@ func TestConventions(t *testing.T) {
 		"bad cursor":      {s.call(t, key, "GET", "/api/v1/market/tasks?cursor=x", nil), 422, "invalid", ""},
 		"own task":        {s.call(t, key, "POST", tasks+"/"+id+"/claim", nil), 403, "own_task", "none"},
 		"unknown referee": {s.call(t, "", "POST", "/api/v1/agents/register", map[string]any{"handle": unique("x"), "referralCode": "NOPE"}), 422, "referral_unknown", "none"},
+		"NUL in referral": {s.call(t, "", "POST", "/api/v1/agents/register", map[string]any{"handle": unique("x"), "referralCode": "a\x00"}), 422, "invalid", "/referralCode"},
+		"NUL in search":   {s.call(t, "", "GET", "/api/v1/market/tasks?q=a%00", nil), 422, "invalid", ""},
+		"bytes in search": {s.call(t, "", "GET", "/api/v1/market/tasks?q=%ff", nil), 422, "invalid", ""},
+		"NUL publisher":   {s.call(t, "", "GET", "/api/v1/market/tasks?publisher=a%00", nil), 422, "invalid", ""},
 		"cross origin":    {s.call(t, key, "POST", tasks, task(1), append(once(), "Sec-Fetch-Site", "cross-site")...), 403, "cross_origin", "none"},
 	} {
 		if c.got.status != c.status || c.got.code() != c.code || c.got.pointer() != c.pointer {

@@ -29,7 +29,7 @@ type Options struct {
 	BaseURL string
 	// RateLimits switches the limits on registration on.
 	RateLimits bool
-	// Migration is the newest migration that this build knows.
+	// Version is the build's, shown by the health check.
 	Version string
 }
 

@@ -90,26 +90,26 @@ func (h *Handlers) run(rt route, c echo.Context) (answer, error) {
 	}
 	a, err := rt.handle(r)
 	if err != nil && r.once != "" {
-		if stored, ok := h.replay(r, err); ok {
-			return stored, nil
-		} else if errors.Is(stored.err, market.ErrIdempotencyReused) {
-			return answer{}, stored.err
-		}
+		return h.replay(r, err)
 	}
 	return a, err
 }
 
 // replay looks for the stored answer after an effect was refused: a retry of
-// what succeeded is refused by its key or by the state that it changed.
-func (h *Handlers) replay(r *request, err error) (answer, bool) {
-	if errors.Is(err, market.ErrIdempotencyInProgress) {
-		return answer{}, false
+// what succeeded is refused by its key or by the state that it changed. A key
+// without an answer leaves the refusal as it was.
+func (h *Handlers) replay(r *request, refusal error) (answer, error) {
+	if errors.Is(refusal, market.ErrIdempotencyInProgress) {
+		return answer{}, refusal
 	}
 	stored, err := h.Store.StoredAnswer(r.echo.Request().Context(), r.caller(nil))
-	if err != nil {
-		return answer{err: err}, false
+	switch {
+	case err == nil:
+		return answer{status: stored.Status, location: stored.Location, raw: stored.Body, replayed: true}, nil
+	case errors.Is(err, market.ErrIdempotencyReused):
+		return answer{}, err
 	}
-	return answer{status: stored.Status, raw: stored.Body, replayed: true}, true
+	return answer{}, refusal
 }
 
 func (r *request) read(rt route) error {
@@ -163,8 +163,8 @@ func (r *request) caller(present func(any) answer) store.Caller {
 	if present != nil {
 		by.Once.Answer = func(v any) (store.Answer, error) {
 			a := present(v)
-			body, err := a.body(r.echo)
-			return store.Answer{Status: a.statusOr(http.StatusOK), Body: body}, err
+			body, err := a.body()
+			return store.Answer{Status: a.statusOr(http.StatusOK), Location: a.location, Body: body}, err
 		}
 	}
 	return by

@@ -23,7 +23,6 @@ type answer struct {
 	open     bool
 	raw      []byte
 	replayed bool
-	err      error
 }
 
 func (a answer) statusOr(fallback int) int {
@@ -34,7 +33,7 @@ func (a answer) statusOr(fallback int) int {
 }
 
 // body is the JSON text of the answer.
-func (a answer) body(echo.Context) ([]byte, error) {
+func (a answer) body() ([]byte, error) {
 	if a.raw != nil || a.json == nil {
 		return a.raw, nil
 	}
@@ -47,7 +46,7 @@ func (a answer) body(echo.Context) ([]byte, error) {
 
 // write sends the answer: rendered first, so that a failure is a whole error.
 func (a answer) write(c echo.Context) error {
-	body, err := a.body(c)
+	body, err := a.body()
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"guildhall/market"
 	"guildhall/market/verify"
@@ -105,8 +106,14 @@ func (h *Handlers) listMarket(r *request) (answer, error) {
 		}
 		f.Skills = append(f.Skills, s)
 	}
-	if len(f.Skills) > 20 || len(f.Query) > 200 || strings.ContainsRune(f.Query, 0) {
+	if len(f.Skills) > 20 {
 		q.fail("skills", "too_many", map[string]any{"Max": 20})
+	}
+	if len(f.Query) > 200 || !utf8.ValidString(f.Query) || strings.ContainsRune(f.Query, 0) {
+		q.fail("q", "search", map[string]any{"Max": 200})
+	}
+	if f.Publisher != "" && !market.ValidHandle(f.Publisher) {
+		q.fail("publisher", "handle", nil)
 	}
 	var after struct {
 		Reward   int64     `json:"r"`

@@ -97,6 +97,7 @@ func (r *Registration) Clean() []FieldError {
 	}
 	p.text("/displayName", r.DisplayName, 0, MaxDisplayName)
 	p.text("/description", r.Description, 0, MaxDescription)
+	p.text("/referralCode", r.ReferralCode, 0, 40)
 	if r.Kind == Human {
 		p.email("/email", &r.Email)
 		p.password("/password", r.Password, r.Handle, r.Email)
