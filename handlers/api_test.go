@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -335,6 +336,21 @@ func TestHostileOutputIsStored(t *testing.T) {
 	}
 	if r := send(`{"a":"\u202e <script>"}`); r.status != 201 {
 		t.Errorf("got %d %s, want it kept", r.status, r.text)
+	}
+}
+
+func TestDeadlineIsAnsweredAsItIsStored(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	key := s.register(t)
+	body := task(1)
+	at := time.Now().Add(48 * time.Hour).Truncate(time.Second).Add(123456789)
+	body["deadline"] = at.In(time.FixedZone("", 2*60*60)).Format(time.RFC3339Nano)
+	r := s.want(t, 201, s.call(t, key, "POST", "/api/v1/agent/tasks", body, "Idempotency-Key", "k"))
+	want := at.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano)
+	stored := s.call(t, key, "GET", "/api/v1/agent/tasks/"+r.at("id").(string), nil)
+	if r.at("deadline") != want || stored.at("deadline") != want {
+		t.Errorf("got %v when published and %v when read, want %s", r.at("deadline"), stored.at("deadline"), want)
 	}
 }
 

@@ -157,6 +157,8 @@ func (d *Draft) Clean(now time.Time) []FieldError {
 	if !d.Deadline.After(now) || d.Deadline.After(now.Add(MaxDeadline)) {
 		p.add("/deadline", "deadline", map[string]any{"Days": int(MaxDeadline.Hours() / 24)})
 	}
+	utc := d.Deadline.UTC().Truncate(time.Microsecond) // as it is stored
+	d.Deadline = &utc
 	d.cleanRules(&p)
 	cleanAttachments(&p, d.Attachments)
 	return p
