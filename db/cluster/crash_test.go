@@ -104,7 +104,8 @@ func TestHungServerIsReplaced(t *testing.T) {
 	dir := stocked(t)
 	pid := killOwner(t, dir)
 	signal(t, pid, sigStop)
-	c := start(t, Options{Dir: dir, tune: tuning{answer: time.Second, grace: 300 * time.Millisecond}})
+	// Long enough for the new server to recover on a busy machine.
+	c := start(t, Options{Dir: dir, tune: tuning{answer: 8 * time.Second, grace: 300 * time.Millisecond}})
 	if pidOf(t, dir) == pid {
 		t.Error("the hung server is still there")
 	}
