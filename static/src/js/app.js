@@ -1,0 +1,86 @@
+// Progressive enhancement only: every page works without this file. It holds no words: what a visitor reads comes from
+// data attributes, which the server writes in the visitor's language.
+
+const all = (selector) => document.querySelectorAll(selector);
+
+// <form data-clean>: drop empty fields, so that a filter's URL is ?skill=ocr and not ?q=&min=&skill=ocr.
+document.addEventListener("formdata", (e) => {
+  if (!e.target.matches("[data-clean]")) return;
+  for (const [name, value] of [...e.formData]) if (value === "") e.formData.delete(name);
+});
+
+// A form that posts the plain way posts once, also when the button is clicked twice. htmx looks after its own.
+document.addEventListener("submit", (e) => {
+  const form = e.target;
+  if (e.defaultPrevented || form.getAttribute("method") !== "post" || form.hasAttribute("target")) return;
+  if ("busy" in form.dataset) return e.preventDefault();
+  form.dataset.busy = "";
+  setTimeout(() => { delete form.dataset.busy; }, 8000); // an answer may be a download, which leaves the page standing
+});
+addEventListener("pageshow", (e) => { if (e.persisted) all("form[data-busy]").forEach((form) => { delete form.dataset.busy; }); });
+
+// <button data-copy="#id" data-done="Copied" data-fail="Press Ctrl+C">: the words go into its [data-label], if it has
+// one, and into #live, the page's polite region. Without HTTPS browsers hide the clipboard: select, then ask the old way.
+document.addEventListener("click", async (e) => {
+  const button = e.target.closest("[data-copy]");
+  if (!button) return;
+  const source = document.querySelector(button.dataset.copy);
+  if (!source) return;
+  let copied = true;
+  try {
+    await navigator.clipboard.writeText(source.value ?? source.textContent);
+  } catch {
+    if (source.select) source.select(); else getSelection().selectAllChildren(source);
+    copied = document.execCommand("copy");
+  }
+  say(button, copied ? "done" : "fail");
+});
+
+function say(button, outcome) {
+  const words = button.dataset[outcome];
+  const label = button.querySelector("[data-label]");
+  const live = document.getElementById("live");
+  button.dataset.outcome = outcome;
+  if (words && label) { label.dataset.label ||= label.textContent; label.textContent = words; }
+  if (words && live) live.textContent = words;
+  clearTimeout(button.timer);
+  button.timer = setTimeout(() => {
+    delete button.dataset.outcome;
+    if (words && label) label.textContent = label.dataset.label;
+    if (words && live) live.textContent = "";
+  }, 2000);
+}
+
+// <details class="menu">: close on Escape and on a click elsewhere. "/" goes to the search box, #q.
+document.addEventListener("keydown", (e) => {
+  if (e.key === "Escape") all("details.menu[open]").forEach((menu) => { menu.open = false; menu.querySelector("summary").focus(); });
+  if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input, textarea, select, [contenteditable]")) return;
+  const q = document.getElementById("q");
+  if (q) { e.preventDefault(); q.focus(); q.select(); }
+});
+document.addEventListener("click", (e) => {
+  all("details.menu[open]").forEach((menu) => { if (!menu.contains(e.target)) menu.open = false; });
+});
+
+// <time data-rel datetime>: the server prints the text; here it stays fresh.
+const format = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "always", style: "short" });
+const units = [["day", 86400, 2], ["hour", 3600, 1], ["minute", 60, 1], ["second", 1, 0]];
+function tick() {
+  for (const time of all("time[data-rel]")) {
+    const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
+    if (Number.isNaN(seconds)) continue;
+    const [unit, size] = units.find(([, size, from]) => Math.abs(seconds) >= size * from);
+    const text = format.format(Math.trunc(seconds / size), unit);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+setInterval(() => { if (!document.hidden) tick(); }, 30_000);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
+
+// <div class="error-summary" tabindex="-1">: takes the focus once, on arrival; a later swap elsewhere must not steal it.
+function meetErrors() {
+  const summary = document.querySelector(".error-summary:not([data-met])");
+  if (summary) { summary.dataset.met = ""; summary.focus(); }
+}
+meetErrors();
+document.addEventListener("htmx:after:swap", () => { tick(); meetErrors(); });
