@@ -1,12 +1,15 @@
 package handlers
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"guildhall/market"
 	"guildhall/market/verify"
 	"guildhall/store"
+	"guildhall/views"
 )
 
 type deliveryInput struct {
@@ -45,7 +48,7 @@ func (h *Handlers) deliver(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	ctx := r.echo.Request().Context()
+	ctx := r.ctx()
 	by := r.caller(func(v any) answer { return h.deliveredAnswer(r, v.(market.Snapshot)) })
 	task, err := h.Store.OpenDelivery(ctx, by, id, lease)
 	if err != nil {
@@ -89,7 +92,7 @@ func (h *Handlers) listDeliveries(r *request) (answer, error) {
 	if err := market.Invalid(q.bad); err != nil {
 		return answer{}, err
 	}
-	ctx := r.echo.Request().Context()
+	ctx := r.ctx()
 	ds, err := h.Store.Deliveries(ctx, r.actor.Account, id, last, limit+1)
 	if err == nil && len(ds) == 0 {
 		_, err = h.Store.Task(ctx, r.actor, id) // an absent task is 404, not an empty list
@@ -102,17 +105,46 @@ func (h *Handlers) showDelivery(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	d, err := h.Store.Delivery(r.echo.Request().Context(), r.actor.Account, id, did)
-	return answer{json: deliveryShape(d), tagged: true}, err
+	d, err := h.Store.Delivery(r.ctx(), r.actor.Account, id, did)
+	return answer{json: deliveryShape(d), tagged: true, page: func(ctx context.Context) (views.Screen, error) {
+		t, err := h.Store.Task(ctx, r.actor, id)
+		return views.Delivery(ctx, t.Task, d, time.Now()), err
+	}}, err
 }
 
-// decided is the delivery after a decision on it.
-func decided(v any) answer {
-	s := v.(market.Snapshot)
-	if s.Delivery == nil {
-		return answer{}
+// reviewTask shows the publisher the pending delivery; without one there is
+// nothing to review, and the task says why.
+func (h *Handlers) reviewTask(r *request) (answer, error) {
+	id, err := r.taskID()
+	if err != nil {
+		return answer{}, err
 	}
-	return answer{json: deliveryShape(*s.Delivery)}
+	s, err := h.Store.Task(r.ctx(), r.actor, id)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case s.Publisher != r.actor.Account:
+		return answer{}, market.ErrForbidden
+	case s.Delivery == nil:
+		return answer{to: taskPath(id)}, nil
+	}
+	return answer{page: func(ctx context.Context) (views.Screen, error) {
+		v, err := h.taskView(ctx, r, s, views.Form{})
+		return views.Review(ctx, v), err
+	}}, nil
+}
+
+// decided is the delivery after a decision on it, and the message that its
+// task's page then shows.
+func decided(message string) func(any) answer {
+	return func(v any) answer {
+		s := v.(market.Snapshot)
+		if s.Delivery == nil {
+			return answer{}
+		}
+		return answer{json: deliveryShape(*s.Delivery), to: taskPath(s.ID), flash: views.Message{ID: message,
+			Args: map[string]any{"Worker": s.Delivery.WorkerHandle, "Amount": views.Number(s.Reward)}}}
+	}
 }
 
 func (h *Handlers) acceptDelivery(r *request) (answer, error) {
@@ -120,8 +152,10 @@ func (h *Handlers) acceptDelivery(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	s, err := h.Store.AcceptDelivery(r.echo.Request().Context(), r.caller(decided), id, did)
-	return decided(s), err
+	h.taskAgain(r, id, views.Task)
+	present := decided("flash.accepted")
+	s, err := h.Store.AcceptDelivery(r.ctx(), r.caller(present), id, did)
+	return present(s), err
 }
 
 type rejectInput struct {
@@ -135,12 +169,17 @@ func (h *Handlers) rejectDelivery(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	h.taskAgain(r, id, views.Task)
 	var in rejectInput
 	if err := r.decode(&in); err != nil {
 		return answer{}, err
 	}
-	s, err := h.Store.RejectDelivery(r.echo.Request().Context(), r.caller(decided), id, did, market.Rejection(in))
-	return decided(s), err
+	if err := r.invalid(nil); err != nil {
+		return answer{}, err
+	}
+	present := decided("flash.rejected")
+	s, err := h.Store.RejectDelivery(r.ctx(), r.caller(present), id, did, market.Rejection(in))
+	return present(s), err
 }
 
 func (h *Handlers) withdrawDelivery(r *request) (answer, error) {
@@ -148,6 +187,7 @@ func (h *Handlers) withdrawDelivery(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	s, err := h.Store.WithdrawDelivery(r.echo.Request().Context(), r.caller(decided), id, did)
-	return decided(s), err
+	present := decided("flash.withdrawn")
+	s, err := h.Store.WithdrawDelivery(r.ctx(), r.caller(present), id, did)
+	return present(s), err
 }

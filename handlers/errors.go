@@ -55,13 +55,29 @@ func toProblem(e *market.Error, instance string) problem {
 	ctx := views.WithLanguage(context.Background(), "en")
 	status := statuses[e.Kind]
 	p := problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Instance: instance, Code: e.Code,
-		Detail: views.T(ctx, "error."+e.Code, e.Args), Fix: views.T(ctx, "error."+e.Code+"_fix", e.Args), Report: e.Report}
+		Detail: views.Say(ctx, "error."+e.Code, e.Args), Fix: views.Say(ctx, "error."+e.Code+"_fix", e.Args), Report: e.Report}
 	for _, f := range e.Fields {
-		field := problemField{Parameter: f.Parameter, Detail: views.T(ctx, "invalid."+f.Code, f.Args)}
+		field := problemField{Parameter: f.Parameter, Detail: views.Say(ctx, "invalid."+f.Code, f.Args)}
 		if f.Parameter == "" {
 			field.Pointer = &f.Pointer
 		}
 		p.Errors = append(p.Errors, field)
+	}
+	return p
+}
+
+// pageProblem puts an error into words for people: those of the catalogue's
+// section for pages where programs need others.
+func pageProblem(ctx context.Context, e *market.Error, requestID string) views.Problem {
+	say := func(id string) string {
+		if views.Has("problem." + id) {
+			return views.Say(ctx, "problem."+id, e.Args)
+		}
+		return views.Say(ctx, "error."+id, e.Args)
+	}
+	p := views.Problem{Status: statuses[e.Kind], Code: e.Code, Detail: say(e.Code), Fix: say(e.Code + "_fix"), RequestID: requestID}
+	for _, f := range e.Fields {
+		p.Fields = append(p.Fields, views.FieldProblem{Pointer: f.Pointer, Detail: views.Say(ctx, "invalid."+f.Code, f.Args)})
 	}
 	return p
 }
@@ -88,15 +104,19 @@ func (h *Handlers) known(c echo.Context, err error) *market.Error {
 	return market.ErrInternal
 }
 
+func setRetryAfter(header http.Header, e *market.Error) {
+	if e.Kind == market.KindRateLimited || e.Kind == market.KindUnavailable {
+		header.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds())))))
+	}
+}
+
 func writeProblem(w http.ResponseWriter, r *http.Request, e *market.Error) {
 	p := toProblem(e, r.URL.Path)
 	header := w.Header()
-	switch e.Kind {
-	case market.KindUnauthenticated:
+	if e.Kind == market.KindUnauthenticated {
 		header.Set("WWW-Authenticate", `Bearer realm="guildhall"`)
-	case market.KindRateLimited, market.KindUnavailable:
-		header.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds())))))
 	}
+	setRetryAfter(header, e)
 	body, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // plain strings and numbers

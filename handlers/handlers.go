@@ -13,10 +13,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
 
 	"guildhall/market"
 	"guildhall/market/verify/pool"
+	"guildhall/static"
 	"guildhall/store"
 )
 
@@ -31,26 +34,78 @@ type Options struct {
 	RateLimits bool
 	// Version is the build's, shown by the health check.
 	Version string
+	// Done ends streams when it is closed, so that the server can stop; nil
+	// never does.
+	Done <-chan struct{}
 }
+
+// countEvery is how old the market's numbers may be.
+const countEvery = 5 * time.Second
 
 // Handlers answers requests.
 type Handlers struct {
 	Options
+	sessions      *scs.SessionManager
 	registrations *limiter
+	// logins and addresses throttle guessing: by e-mail address and by where
+	// it comes from.
+	logins    *limiter
+	addresses *limiter
+	hashing   chan struct{}
+	watchers  *watchers
+	skills    *memo[[]market.SkillCount]
+	stats     *memo[market.Stats]
 }
 
 // New returns the whole site as one handler.
 func New(o Options) http.Handler {
-	h := &Handlers{Options: o, registrations: newLimiter(20, 3*time.Minute)}
+	h := &Handlers{Options: o, registrations: newLimiter(20, 3*time.Minute),
+		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), hashing: make(chan struct{}, hashesAtOnce)}
+	h.sessions = h.newSessions()
+	h.watchers = newWatchers(o.Store.Versions)
+	h.skills, h.stats = newMemo(countEvery, o.Store.Skills), newMemo(countEvery, o.Store.Stats)
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = echo.ExtractIPDirect() // Echo's default believes any X-Forwarded-For
 	e.HTTPErrorHandler = h.echoError
+	compress := middleware.GzipWithConfig(middleware.GzipConfig{Level: 5, MinLength: 512})
 	for _, r := range h.routes() {
-		e.Add(r.method, r.path, h.adapt(r))
+		var around []echo.MiddlewareFunc
+		if r.page && !r.stream {
+			around = append(around, compress)
+		}
+		e.Add(r.method, r.path, h.adapt(r), around...)
+		if r.method == http.MethodGet {
+			e.Add(http.MethodHead, r.path, h.adapt(r), around...)
+		}
 	}
-	return h.outside(http.NewCrossOriginProtection(), e)
+	return h.outside(http.NewCrossOriginProtection(), h.split(e))
 }
+
+// split sends static files and programs past the sessions, which are only for
+// pages.
+func (h *Handlers) split(site http.Handler) http.Handler {
+	files, pages := static.Handler(), h.sessions.LoadAndSave(site)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/static/"):
+			files.ServeHTTP(w, r)
+		case isAPI(r):
+			site.ServeHTTP(w, r)
+		default:
+			pages.ServeHTTP(w, r.WithContext(language(r)))
+		}
+	})
+}
+
+func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
+
+// The policies of answers to programs and of pages: nothing inline anywhere.
+const (
+	apiPolicy  = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+	pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
+		"manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 
 // outside wraps everything: request ids, security headers, the log, panics
 // and cross-origin protection.
@@ -60,8 +115,12 @@ func (h *Handlers) outside(origin *http.CrossOriginProtection, next http.Handler
 		header := w.Header()
 		header.Set("X-Request-Id", id)
 		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Referrer-Policy", "no-referrer")
-		header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+		header.Set("Referrer-Policy", "same-origin")
+		header.Set("Content-Security-Policy", apiPolicy)
+		if !isAPI(r) {
+			header.Set("Content-Security-Policy", pagePolicy)
+			header.Set("Speculation-Rules", `"/static/speculation.json"`)
+		}
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		rec := &recorder{ResponseWriter: w}
@@ -69,17 +128,26 @@ func (h *Handlers) outside(origin *http.CrossOriginProtection, next http.Handler
 			if p := recover(); p != nil {
 				h.Logger.Error("panic", "requestId", id, "panic", p, "stack", string(debug.Stack()))
 				if rec.status == 0 {
-					writeProblem(rec, r, market.ErrInternal)
+					h.refuse(rec, r, market.ErrInternal)
 				}
 			}
 			h.Logger.Info("request", "requestId", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "ms", time.Since(began).Milliseconds())
 		}()
 		if err := origin.Check(r); err != nil {
-			writeProblem(rec, r, market.ErrCrossOrigin)
+			h.refuse(rec, r, market.ErrCrossOrigin)
 			return
 		}
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// refuse answers from outside any route.
+func (h *Handlers) refuse(w http.ResponseWriter, r *http.Request, e *market.Error) {
+	if isAPI(r) {
+		writeProblem(w, r, e)
+		return
+	}
+	h.writeProblemPage(w, r.WithContext(language(r)), e)
 }
 
 // recorder remembers the status for the log.
@@ -125,7 +193,15 @@ func (h *Handlers) echoError(err error, c echo.Context) {
 			err = market.ErrMethodNotAllowed
 		}
 	}
-	h.fail(c, err)
+	if isAPI(c.Request()) {
+		h.fail(c, err)
+		return
+	}
+	r := &request{echo: c}
+	if e := h.identifyVisitor(route{page: true}, r); e != nil {
+		err = e
+	}
+	_ = h.failPage(route{page: true}, r, err) // the visitor may have gone
 }
 
 // bearer is the API key of the request, or "".

@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
@@ -10,17 +11,42 @@ import (
 // policy is what each route promises, written apart from the route table: a
 // route that is missing here, or says otherwise there, fails.
 type policy struct {
-	auth  string // public, key
+	auth  string // public, key, session
 	once  string // ignored, honoured, required
 	body  bool
 	owner string // "": no object; all: everybody who is known; parties: publisher and worker; publisher, worker: the role
 }
 
 var policies = map[string]policy{
-	"GET /":                                               {"public", "ignored", false, ""},
+	"GET /":                                  {"public", "ignored", false, ""},
+	"GET /market":                            {"public", "ignored", false, ""},
+	"GET /register":                          {"public", "ignored", false, ""},
+	"POST /register":                         {"public", "ignored", true, ""},
+	"GET /login":                             {"public", "ignored", false, ""},
+	"POST /login":                            {"public", "ignored", true, ""},
+	"POST /logout":                           {"public", "ignored", false, ""},
+	"POST /preferences":                      {"public", "ignored", true, ""},
+	"GET /tasks/new":                         {"session", "ignored", false, ""},
+	"POST /tasks/new":                        {"session", "ignored", true, ""},
+	"POST /tasks":                            {"session", "required", true, ""},
+	"GET /tasks/:id":                         {"public", "ignored", false, "all"},
+	"GET /tasks/:id/events":                  {"public", "ignored", false, "all"},
+	"POST /tasks/:id/cancel":                 {"session", "honoured", false, "publisher"},
+	"GET /tasks/:id/review":                  {"session", "ignored", false, "publisher"},
+	"GET /tasks/:id/deliveries/:did":         {"session", "ignored", false, "parties"},
+	"POST /tasks/:id/deliveries/:did/accept": {"session", "honoured", false, "publisher"},
+	"POST /tasks/:id/deliveries/:did/reject": {"session", "honoured", true, "publisher"},
+	"GET /agents/:handle":                    {"public", "ignored", false, "all"},
+	"GET /settings":                          {"session", "ignored", false, ""},
+	"POST /settings":                         {"session", "ignored", true, ""},
+	"POST /settings/password":                {"session", "ignored", true, ""},
+	"GET /console":                           {"session", "ignored", false, ""},
+	"GET /wallet":                            {"session", "ignored", false, ""},
+
 	"GET /api/v1/health":                                  {"public", "ignored", false, ""},
 	"GET /api/v1/market/tasks":                            {"public", "ignored", false, ""},
 	"GET /api/v1/market/tasks/:id":                        {"public", "ignored", false, "all"},
+	"GET /api/v1/market/stats":                            {"public", "ignored", false, ""},
 	"GET /api/v1/market/skills":                           {"public", "ignored", false, ""},
 	"GET /api/v1/accounts/:handle":                        {"public", "ignored", false, "all"},
 	"POST /api/v1/agents/register":                        {"public", "ignored", true, ""},
@@ -51,6 +77,9 @@ var bodies = map[string]string{
 	"PATCH /api/v1/agent/me":                              `{}`,
 }
 
+// open lists what may be changed without a credential.
+var open = map[string]bool{"POST /api/v1/agents/register": true, "POST /register": true, "POST /login": true, "POST /logout": true, "POST /preferences": true}
+
 func TestPolicyListsEveryRoute(t *testing.T) {
 	served := map[string]bool{}
 	for _, r := range handlers.RouteTable() {
@@ -64,8 +93,11 @@ func TestPolicyListsEveryRoute(t *testing.T) {
 		if r.Auth != want.auth || r.Once != want.once || r.Body != want.body {
 			t.Errorf("%s is served as %+v, the policy says %+v", name, r, want)
 		}
-		if r.Method != "GET" && r.Auth == "public" && name != "POST /api/v1/agents/register" {
+		if r.Method != "GET" && r.Auth == "public" && !open[name] {
 			t.Errorf("%s changes something without a credential", name)
+		}
+		if page := !strings.HasPrefix(r.Path, "/api/"); page != r.Page || (page && r.Auth == "key") || (!page && r.Auth == "session") {
+			t.Errorf("%s mixes pages and programs: %+v", name, r)
 		}
 	}
 	for name := range policies {
@@ -98,6 +130,9 @@ func TestPolicyHolds(t *testing.T) {
 		return s.call(t, key, method, at(path, id, did), body, headers...)
 	}
 	for name, p := range policies {
+		if !strings.Contains(name, "/api/") {
+			continue // TestPolicyOfPagesHolds
+		}
 		if p.auth == "key" {
 			for _, key := range []string{"", "gha_nonsense", stranger[:len(stranger)-1] + "x", strings.Replace(stranger, "gha_", "ghd_", 1)} {
 				if r := send(name, key, id, did); r.status != 401 || r.code() != "unauthenticated" || r.header.Get("WWW-Authenticate") == "" {
@@ -150,6 +185,65 @@ func TestPolicyHolds(t *testing.T) {
 	other := s.publish(t, publisher, 10)
 	if r := s.call(t, publisher, "POST", "/api/v1/agent/tasks/"+other+"/deliveries/"+did+"/accept", nil); r.status != 404 {
 		t.Errorf("accepting under another task got %d, want 404", r.status)
+	}
+	s.balanced(t)
+}
+
+// TestPolicyOfPagesHolds sends a stranger without a session to the log-in, and
+// one with a session away from what is not theirs.
+func TestPolicyOfPagesHolds(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	publisher, worker := s.register(t), s.register(t)
+	id := s.publish(t, publisher, 10)
+	did := s.deliver(t, worker, id)
+	nobody := s.browser(t)
+	stranger, _ := s.human(t)
+	const absent = "01a20b77-e936-75e9-8ee4-5120c30a9cda"
+	for name, p := range policies {
+		method, path, _ := strings.Cut(name, " ")
+		if strings.HasPrefix(path, "/api/") {
+			continue
+		}
+		send := func(b *browser, id, did string) screen {
+			var form url.Values
+			if method == "POST" {
+				form = url.Values{"reason": {"No."}, "rule": {"tidy"}, "idempotencyKey": {unique("k")}}
+			}
+			// A key opens no page.
+			return b.send(t, method, strings.NewReplacer(":id", id, ":did", did, ":handle", "nobody-here").Replace(path), form, "Authorization", "Bearer "+publisher)
+		}
+		if p.auth == "session" {
+			got := send(nobody, id, did)
+			if wantsLogIn := got.doc.Find(`form[action="/login"]`).Length() == 1; !wantsLogIn || (method == "POST") != (got.status == 401) {
+				t.Errorf("%s without a session: got %d at %s, want the log-in", name, got.status, got.path)
+			}
+		}
+		if strings.Contains(path, ":") {
+			if got := send(stranger, absent, absent); got.status != 404 {
+				t.Errorf("%s on nothing: got %d, want 404", name, got.status)
+			}
+		}
+		want := 0
+		switch {
+		case p.owner == "parties", strings.Contains(path, ":did"):
+			want = 404
+		case p.owner == "publisher":
+			want = 403
+		}
+		if want == 0 {
+			continue // open to all; and a stranger who logs out is no longer one
+		}
+		if got := send(stranger, id, did); got.status != want {
+			t.Errorf("%s by a stranger: got %d, want %d", name, got.status, want)
+		}
+	}
+	if d := s.call(t, publisher, "GET", "/api/v1/agent/tasks/"+id+"/deliveries/"+did, nil); d.at("state") != "pending" {
+		t.Errorf("after all refusals the delivery is %v, want pending", d.at("state"))
+	}
+	// A session opens no programs' route.
+	if got := stranger.get(t, "/api/v1/agent/me"); got.status != 401 {
+		t.Errorf("a session got %d from the API, want 401", got.status)
 	}
 	s.balanced(t)
 }

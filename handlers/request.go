@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -8,6 +9,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,14 +20,16 @@ import (
 
 	"guildhall/market"
 	"guildhall/store"
+	"guildhall/views"
 )
 
 // auth is which credential a route asks for.
 type auth int
 
 const (
-	public auth = iota // none; a credential is not looked at
-	key                // an API key
+	public  auth = iota // none; an API key is not looked at, a session is
+	key                 // an API key
+	session             // a browser session
 )
 
 // once is how a route treats the Idempotency-Key header.
@@ -36,8 +41,12 @@ const (
 	onceRequired             // 400 without it
 )
 
-// maxBody bounds request bodies, in bytes.
-const maxBody = 1 << 20
+// maxBody bounds JSON bodies, in bytes; maxForm those of forms, whose
+// encoding makes the same text up to three times as long.
+const (
+	maxBody = 1 << 20
+	maxForm = 3 << 20
+)
 
 // route is one line of the route table: what it does and who may.
 type route struct {
@@ -46,8 +55,13 @@ type route struct {
 	handle func(*request) (answer, error)
 	auth   auth
 	once   once
-	// body says that the route reads a JSON body.
+	// body says that the route reads a JSON body, or a form if it is a page's.
 	body bool
+	// page routes answer people with HTML and know them by their session; all
+	// others answer programs with JSON and know them by their key.
+	page bool
+	// stream routes send events as they happen, and are not compressed.
+	stream bool
 }
 
 // request is a request as far as it is understood before its handler runs.
@@ -56,14 +70,30 @@ type request struct {
 	actor market.Actor
 	body  []byte
 	once  string
+	// form is the body of a page's form, faults what in it could not be read.
+	form   url.Values
+	faults []market.FieldError
+	// visitor is who looks at a page, nil for a stranger.
+	visitor *views.Visitor
+	// again shows the form of a page with what was typed and why it was
+	// refused; without it a refusal has a page of its own.
+	again func(context.Context, views.Problem) (views.Screen, error)
 }
+
+func (r *request) ctx() context.Context { return r.echo.Request().Context() }
 
 // adapt refuses what no handler should see, in the contract's order, runs the
 // handler and writes its answer.
 func (h *Handlers) adapt(rt route) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		a, err := h.run(rt, c)
-		if err != nil {
+		r := &request{echo: c}
+		a, err := h.run(rt, r)
+		switch {
+		case rt.page && err != nil:
+			return h.failPage(rt, r, err)
+		case rt.page:
+			return h.writePage(r, a)
+		case err != nil:
 			h.fail(c, err)
 			return nil
 		}
@@ -71,21 +101,17 @@ func (h *Handlers) adapt(rt route) echo.HandlerFunc {
 	}
 }
 
-func (h *Handlers) run(rt route, c echo.Context) (answer, error) {
-	r := &request{echo: c}
-	var err error
-	if rt.auth == key {
-		if r.actor, err = h.Store.Authenticate(c.Request().Context(), bearer(c.Request())); err != nil {
-			return answer{}, err
-		}
+func (h *Handlers) run(rt route, r *request) (answer, error) {
+	if err := h.identify(rt, r); err != nil {
+		return answer{}, err
 	}
 	if err := r.read(rt); err != nil {
 		return answer{}, err
 	}
-	if err := r.readOnce(rt.once); err != nil {
+	if err := r.readOnce(rt); err != nil {
 		return answer{}, err
 	}
-	if rt.body && !json.Valid(r.body) {
+	if rt.body && !rt.page && !json.Valid(r.body) {
 		return answer{}, market.ErrUnreadable
 	}
 	a, err := rt.handle(r)
@@ -93,6 +119,17 @@ func (h *Handlers) run(rt route, c echo.Context) (answer, error) {
 		return h.replay(r, err)
 	}
 	return a, err
+}
+
+// identify finds out who asks.
+func (h *Handlers) identify(rt route, r *request) (err error) {
+	if rt.page {
+		return h.identifyVisitor(rt, r)
+	}
+	if rt.auth == key {
+		r.actor, err = h.Store.Authenticate(r.ctx(), bearer(r.echo.Request()))
+	}
+	return err
 }
 
 // replay looks for the stored answer after an effect was refused: a retry of
@@ -105,7 +142,7 @@ func (h *Handlers) replay(r *request, refusal error) (answer, error) {
 	stored, err := h.Store.StoredAnswer(r.echo.Request().Context(), r.caller(nil))
 	switch {
 	case err == nil:
-		return answer{status: stored.Status, location: stored.Location, raw: stored.Body, replayed: true}, nil
+		return answer{status: stored.Status, location: stored.Location, to: stored.Location, raw: stored.Body, replayed: true}, nil
 	case errors.Is(err, market.ErrIdempotencyReused):
 		return answer{}, err
 	}
@@ -113,10 +150,14 @@ func (h *Handlers) replay(r *request, refusal error) (answer, error) {
 }
 
 func (r *request) read(rt route) error {
-	req := r.echo.Request()
-	if rt.body {
+	req, limit := r.echo.Request(), int64(maxBody)
+	if rt.page {
+		limit = maxForm
+	}
+	if rt.body || (rt.page && req.Method == http.MethodPost) {
 		media, _, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
-		if err != nil || (media != "application/json" && !strings.HasSuffix(media, "+json")) {
+		form := media == echo.MIMEApplicationForm
+		if err != nil || form != rt.page || (!form && media != "application/json" && !strings.HasSuffix(media, "+json")) {
 			return market.ErrUnsupportedMediaType
 		}
 	}
@@ -124,7 +165,7 @@ func (r *request) read(rt route) error {
 		return nil
 	}
 	var err error
-	r.body, err = io.ReadAll(http.MaxBytesReader(r.echo.Response(), req.Body, maxBody))
+	r.body, err = io.ReadAll(http.MaxBytesReader(r.echo.Response(), req.Body, limit))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -132,21 +173,44 @@ func (r *request) read(rt route) error {
 	case err != nil:
 		return market.ErrUnreadable
 	}
+	if rt.page && req.Method == http.MethodPost {
+		if r.form, err = url.ParseQuery(string(r.body)); err != nil {
+			return market.ErrUnreadable
+		}
+	}
 	return nil
 }
 
-func (r *request) readOnce(o once) error {
+// onceField is the hidden field that carries a page's idempotency key.
+const onceField = "idempotencyKey"
+
+func (r *request) readOnce(rt route) error {
 	k := r.echo.Request().Header.Get("Idempotency-Key")
+	if rt.page {
+		k = r.form.Get(onceField)
+	}
 	switch {
-	case o == onceIgnored:
+	case rt.once == onceIgnored:
 		return nil
-	case k == "" && o == onceRequired:
+	case k == "" && rt.once == onceRequired:
 		return market.ErrIdempotencyRequired
 	case len(k) > 255 || strings.IndexFunc(k, func(c rune) bool { return c < ' ' || c > '~' }) >= 0:
 		return market.ErrIdempotencyMalformed
 	}
 	r.once = strings.Trim(k, `"`)
 	return nil
+}
+
+// invalid is the refusal of all fields that are wrong, or nil: those of a form
+// that could not be read, and of the others those that say something else.
+func (r *request) invalid(bad []market.FieldError) error {
+	all := slices.Clone(r.faults)
+	for _, f := range bad {
+		if !slices.ContainsFunc(r.faults, func(known market.FieldError) bool { return known.Pointer == f.Pointer }) {
+			all = append(all, f)
+		}
+	}
+	return market.Invalid(all)
 }
 
 // caller is who asks, with the answer to store if a key was sent.
@@ -163,6 +227,9 @@ func (r *request) caller(present func(any) answer) store.Caller {
 	if present != nil {
 		by.Once.Answer = func(v any) (store.Answer, error) {
 			a := present(v)
+			if r.form != nil {
+				return store.Answer{Status: http.StatusSeeOther, Location: a.to, Body: []byte{}}, nil
+			}
 			body, err := a.body()
 			return store.Answer{Status: a.statusOr(http.StatusOK), Location: a.location, Body: body}, err
 		}
@@ -171,8 +238,14 @@ func (r *request) caller(present func(any) answer) store.Caller {
 }
 
 // decode reads the body strictly into v: an unknown member, a wrong type or a
-// member given twice is an error with its pointer.
+// member given twice is an error with its pointer. A form is read into the
+// same struct; what cannot be read waits for invalid, so that people see all
+// that is wrong at once.
 func (r *request) decode(v any) error {
+	if r.form != nil {
+		r.faults = decodeForm(r.form, v)
+		return nil
+	}
 	err := jsonv2.Unmarshal(r.body, v, jsonv2.RejectUnknownMembers(true))
 	if err == nil {
 		return nil

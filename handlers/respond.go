@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"guildhall/views"
 )
 
 // answer is what a handler has to say, before it is written.
@@ -23,6 +26,14 @@ type answer struct {
 	open     bool
 	raw      []byte
 	replayed bool
+	// page is what people see instead, made only when asked for.
+	page func(context.Context) (views.Screen, error)
+	// stream writes a page's events as they happen, instead of anything else.
+	stream func(http.ResponseWriter) error
+	// to is where a page's form leads when it was done, with a message that
+	// is shown there once.
+	to    string
+	flash views.Message
 }
 
 func (a answer) statusOr(fallback int) int {

@@ -8,11 +8,38 @@ func (h *Handlers) routes() []route {
 	const api, task = "/api/v1", "/api/v1/agent/tasks/:id"
 	get, post, del := http.MethodGet, http.MethodPost, http.MethodDelete
 	return []route{
-		{method: get, path: "/", handle: h.welcome},
+		// Pages.
+		{method: get, path: "/", handle: h.home, page: true},
+		{method: get, path: "/market", handle: h.listMarket, page: true},
+		{method: get, path: "/register", handle: h.askToRegister, page: true},
+		{method: post, path: "/register", handle: h.registerHuman, page: true, body: true},
+		{method: get, path: "/login", handle: h.askToLogIn, page: true},
+		{method: post, path: "/login", handle: h.logIn, page: true, body: true},
+		{method: post, path: "/logout", handle: h.logOut, page: true},
+		{method: post, path: "/preferences", handle: h.setPreferences, page: true, body: true},
+		{method: get, path: "/tasks/new", handle: h.newTask, auth: session, page: true},
+		{method: post, path: "/tasks/new", handle: h.newTask, auth: session, page: true, body: true},
+		{method: post, path: "/tasks", handle: h.publishTask, auth: session, once: onceRequired, page: true, body: true},
+		{method: get, path: "/tasks/:id", handle: h.showTask, page: true},
+		{method: post, path: "/tasks/:id/cancel", handle: h.cancelTask, auth: session, once: onceHonoured, page: true},
+		{method: get, path: "/tasks/:id/events", handle: h.watchTask, page: true, stream: true},
+		{method: get, path: "/tasks/:id/review", handle: h.reviewTask, auth: session, page: true},
+		{method: get, path: "/tasks/:id/deliveries/:did", handle: h.showDelivery, auth: session, page: true},
+		{method: post, path: "/tasks/:id/deliveries/:did/accept", handle: h.acceptDelivery, auth: session, once: onceHonoured, page: true},
+		{method: post, path: "/tasks/:id/deliveries/:did/reject", handle: h.rejectDelivery, auth: session, once: onceHonoured, page: true, body: true},
+		{method: get, path: "/agents/:handle", handle: h.showAccount, page: true},
+		{method: get, path: "/settings", handle: h.showSettings, auth: session, page: true},
+		{method: post, path: "/settings", handle: h.updateMe, auth: session, page: true, body: true},
+		{method: post, path: "/settings/password", handle: h.changePassword, auth: session, page: true, body: true},
+		{method: get, path: "/console", handle: h.listOwnTasks, auth: session, page: true},
+		{method: get, path: "/wallet", handle: h.showWallet, auth: session, page: true},
+
+		// The same handlers for programs.
 		{method: get, path: api + "/health", handle: h.health},
 		{method: get, path: api + "/market/tasks", handle: h.listMarket},
 		{method: get, path: api + "/market/tasks/:id", handle: h.showMarketTask},
 		{method: get, path: api + "/market/skills", handle: h.listSkills},
+		{method: get, path: api + "/market/stats", handle: h.showStats},
 		{method: get, path: api + "/accounts/:handle", handle: h.showAccount},
 		{method: post, path: api + "/agents/register", handle: h.registerAgent, body: true},
 
@@ -41,15 +68,15 @@ func (h *Handlers) routes() []route {
 // RouteInfo is a line of the route table, in words.
 type RouteInfo struct {
 	Method, Path, Auth, Once string
-	Body                     bool
+	Body, Page               bool
 }
 
 // RouteTable lists what is served, for tests and documents.
 func RouteTable() []RouteInfo {
 	var out []RouteInfo
 	for _, r := range (&Handlers{}).routes() {
-		out = append(out, RouteInfo{Method: r.method, Path: r.path, Body: r.body,
-			Auth: map[auth]string{public: "public", key: "key"}[r.auth],
+		out = append(out, RouteInfo{Method: r.method, Path: r.path, Body: r.body, Page: r.page,
+			Auth: map[auth]string{public: "public", key: "key", session: "session"}[r.auth],
 			Once: map[once]string{onceIgnored: "ignored", onceHonoured: "honoured", onceRequired: "required"}[r.once]})
 	}
 	return out

@@ -1,16 +1,18 @@
 package handlers
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"guildhall/market"
 	"guildhall/market/verify"
 	"guildhall/store"
+	"guildhall/views"
 )
 
 type taskInput struct {
@@ -49,8 +51,44 @@ func (in taskInput) draft() market.Draft {
 		ClaimMinutes: in.ClaimMinutes, ReviewHours: in.ReviewHours, MaxAttempts: in.MaxAttempts, MaxAccepted: in.MaxAccepted, Deadline: in.Deadline}
 }
 
+// newTask shows the form for a task. The button that adds a row for a rule
+// posts the form to the same address, so that it works without JavaScript.
+func (h *Handlers) newTask(r *request) (answer, error) {
+	v := views.PublishView{Form: views.Form{Values: publishDefaults(), Once: newRequestID()}}
+	if r.form != nil {
+		v.Form = views.Form{Values: r.form, Once: r.form.Get(onceField)}
+	}
+	return answer{page: func(ctx context.Context) (views.Screen, error) { return publishScreen(ctx, r, v), nil }}, nil
+}
+
+func publishDefaults() url.Values {
+	text := func(n int) string { return strconv.Itoa(n) }
+	return url.Values{"claimMinutes": {text(market.DefaultClaimMinutes)}, "reviewHours": {text(market.DefaultReviewHours)},
+		"maxAttempts": {text(market.DefaultMaxAttempts)}, "reward": {"100"}}
+}
+
+// publishScreen shows as many rows for rules as are filled in, and one more.
+func publishScreen(ctx context.Context, r *request, v views.PublishView) views.Screen {
+	for i := range market.MaxRules {
+		row := "rules." + strconv.Itoa(i) + "."
+		if v.Get(row+"name") != "" || v.Get(row+"text") != "" {
+			v.Rows = i + 1
+		}
+	}
+	v.Rows = min(v.Rows+1, market.MaxRules)
+	v.Spendable, v.Now = r.visitor.Spendable, time.Now()
+	return views.Publish(ctx, v)
+}
+
 // publishTask funds and opens a task.
 func (h *Handlers) publishTask(r *request) (answer, error) {
+	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
+		once := r.form.Get(onceField)
+		if p.Code == market.ErrIdempotencyReused.Code {
+			once = newRequestID() // what is sent now is another task
+		}
+		return publishScreen(ctx, r, views.PublishView{Form: views.Form{Values: r.form, Once: once, Problem: &p}}), nil
+	}
 	var in taskInput
 	if err := r.decode(&in); err != nil {
 		return answer{}, err
@@ -62,7 +100,7 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 			bad = append(bad, document("/payload", *p))
 		}
 	}
-	ctx := r.echo.Request().Context()
+	ctx := r.ctx()
 	if len(d.OutputSchema) > 0 {
 		problems, err := h.Verifier.AdmitSchema(ctx, d.OutputSchema)
 		if err != nil {
@@ -73,16 +111,20 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 			bad = append(bad, document("/outputSchema", p))
 		}
 	}
-	if err := market.Invalid(bad); err != nil {
+	if err := r.invalid(bad); err != nil {
 		return answer{}, err
 	}
 	present := func(v any) answer {
 		s := v.(market.Snapshot)
-		return answer{status: http.StatusCreated, json: taskShape(s, r.actor), location: "/api/v1/agent/tasks/" + string(s.ID)}
+		return answer{status: http.StatusCreated, json: taskShape(s, r.actor), location: "/api/v1/agent/tasks/" + string(s.ID),
+			to: taskPath(s.ID), flash: views.Message{ID: "flash.published", Args: map[string]any{"Amount": views.Number(s.Escrow.Total())}}}
 	}
 	s, err := h.Store.PublishTask(ctx, r.caller(present), d)
 	return present(s), err
 }
+
+// taskPath is the page of a task.
+func taskPath(id market.TaskID) string { return "/tasks/" + string(id) }
 
 // document reports a problem inside a document that is a member of the body.
 func document(member string, p verify.Problem) market.FieldError {
@@ -100,7 +142,7 @@ func (h *Handlers) listMarket(r *request) (answer, error) {
 	}
 	q.choice("mode", "", market.ModeExclusive, "open")
 	hasProtected := q.choice("hasProtected", "false", "true", "false") == "true"
-	for _, s := range strings.FieldsFunc(q.text("skills"), func(c rune) bool { return c == ',' || c == ' ' }) {
+	for _, s := range strings.FieldsFunc(strings.Join(r.echo.QueryParams()["skills"], ","), func(c rune) bool { return c == ',' || c == ' ' }) {
 		if !market.ValidSkill(s) {
 			q.fail("skills", "skill", nil)
 		}
@@ -109,7 +151,7 @@ func (h *Handlers) listMarket(r *request) (answer, error) {
 	if len(f.Skills) > 20 {
 		q.fail("skills", "too_many", map[string]any{"Max": 20})
 	}
-	if len(f.Query) > 200 || !utf8.ValidString(f.Query) || strings.ContainsRune(f.Query, 0) {
+	if len(f.Query) > 200 || !market.ValidText(f.Query) {
 		q.fail("q", "search", map[string]any{"Max": 200})
 	}
 	if f.Publisher != "" && !market.ValidHandle(f.Publisher) {
@@ -131,10 +173,30 @@ func (h *Handlers) listMarket(r *request) (answer, error) {
 	}
 	limit := f.Limit
 	f.Limit++
-	tasks, err := h.Store.OpenTasks(r.echo.Request().Context(), f)
-	return answer{open: true, json: page(tasks, limit, summary, func(t market.Task) any {
+	tasks, err := h.Store.OpenTasks(r.ctx(), f)
+	if err != nil {
+		return answer{}, err
+	}
+	found := page(tasks, limit, summary, func(t market.Task) any {
 		return map[string]any{"r": t.Reward, "d": t.Deadline, "id": t.ID}
-	})}, err
+	})
+	return answer{open: true, json: found, page: func(ctx context.Context) (views.Screen, error) {
+		v := views.MarketView{Filter: f, Tasks: tasks[:len(found.Items)], Next: text(found.NextCursor), Now: time.Now()}
+		var err error
+		if v.Skills, err = h.skills.get(ctx); err != nil {
+			return views.Screen{}, err
+		}
+		v.Stats, err = h.stats.get(ctx)
+		return views.Market(ctx, v), err
+	}}, nil
+}
+
+// text is the string, or "" if there is none.
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 func (h *Handlers) listSkills(r *request) (answer, error) {
@@ -142,8 +204,19 @@ func (h *Handlers) listSkills(r *request) (answer, error) {
 		Skill string `json:"skill"`
 		Open  int64  `json:"open"`
 	}
-	skills, err := h.Store.Skills(r.echo.Request().Context())
+	skills, err := h.skills.get(r.ctx())
 	return answer{open: true, json: page(skills, len(skills), func(s market.SkillCount) skillJSON { return skillJSON(s) }, nil)}, err
+}
+
+// showStats tells the size of the market, at most a few seconds old.
+func (h *Handlers) showStats(r *request) (answer, error) {
+	s, err := h.stats.get(r.ctx())
+	return answer{open: true, json: struct {
+		OpenTasks      int64          `json:"openTasks"`
+		CreditsOffered market.Credits `json:"creditsOffered"`
+		PaidTasks30d   int64          `json:"paidTasks30d"`
+		PaidCredits30d market.Credits `json:"paidCredits30d"`
+	}{s.OpenTasks, s.Offered, s.PaidTasks, s.Paid}}, err
 }
 
 // showMarketTask is the task as everybody may see it.
@@ -154,8 +227,45 @@ func (h *Handlers) showTask(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	s, err := h.Store.Task(r.echo.Request().Context(), r.actor, id)
-	return answer{json: taskShape(s, r.actor), tagged: true}, err
+	s, err := h.Store.Task(r.ctx(), r.actor, id)
+	return answer{json: taskShape(s, r.actor), tagged: true, page: func(ctx context.Context) (views.Screen, error) {
+		v, err := h.taskView(ctx, r, s, views.Form{})
+		return views.Task(ctx, v), err
+	}}, err
+}
+
+// taskView is the task with what its page shows besides.
+func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, f views.Form) (views.TaskView, error) {
+	v, err := h.statusView(ctx, r, s)
+	if err != nil {
+		return v, err
+	}
+	v.Form, v.Hold = f, h.Store.Hold()
+	if v.Form.Once == "" {
+		v.Form.Once = newRequestID()
+	}
+	if v.Mine {
+		v.History, err = h.Store.DeliveryHistory(ctx, r.actor.Account, s.ID, 50)
+	}
+	return v, err
+}
+
+// statusView is the task with what happened to it.
+func (h *Handlers) statusView(ctx context.Context, r *request, s market.Snapshot) (views.TaskView, error) {
+	timeline, err := h.Store.Timeline(ctx, s.ID)
+	return views.TaskView{Snapshot: s, Mine: r.actor.Account == s.Publisher, Timeline: timeline, Shown: s.Version, Now: time.Now()}, err
+}
+
+// taskAgain shows the task with why an action on it was refused.
+func (h *Handlers) taskAgain(r *request, id market.TaskID, show func(context.Context, views.TaskView) views.Screen) {
+	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
+		s, err := h.Store.Task(ctx, r.actor, id)
+		if err != nil {
+			return views.Screen{}, err
+		}
+		v, err := h.taskView(ctx, r, s, views.Form{Values: r.form, Problem: &p})
+		return show(ctx, v), err
+	}
 }
 
 func (h *Handlers) listOwnTasks(r *request) (answer, error) {
@@ -171,8 +281,14 @@ func (h *Handlers) listOwnTasks(r *request) (answer, error) {
 	if err := market.Invalid(q.bad); err != nil {
 		return answer{}, err
 	}
-	tasks, err := h.Store.OwnTasks(r.echo.Request().Context(), r.actor.Account, role, state, id, limit+1)
-	return answer{json: page(tasks, limit, summary, func(t market.Task) any { return map[string]any{"id": t.ID} })}, err
+	tasks, err := h.Store.OwnTasks(r.ctx(), r.actor.Account, role, state, id, limit+1)
+	if err != nil {
+		return answer{}, err
+	}
+	found := page(tasks, limit, summary, func(t market.Task) any { return map[string]any{"id": t.ID} })
+	return answer{json: found, page: func(ctx context.Context) (views.Screen, error) {
+		return views.Console(ctx, views.ConsoleView{Tasks: tasks[:len(found.Items)], State: state, Next: text(found.NextCursor), Later: id != "", Now: time.Now()}), nil
+	}}, nil
 }
 
 func (h *Handlers) cancelTask(r *request) (answer, error) {
@@ -180,8 +296,11 @@ func (h *Handlers) cancelTask(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	present := func(v any) answer { return answer{json: taskShape(v.(market.Snapshot), r.actor)} }
-	s, err := h.Store.CancelTask(r.echo.Request().Context(), r.caller(present), id)
+	h.taskAgain(r, id, views.Task)
+	present := func(v any) answer {
+		return answer{json: taskShape(v.(market.Snapshot), r.actor), to: taskPath(id), flash: views.Message{ID: "flash.cancelled"}}
+	}
+	s, err := h.Store.CancelTask(r.ctx(), r.caller(present), id)
 	return present(s), err
 }
 
@@ -202,7 +321,7 @@ func (h *Handlers) claimTask(r *request) (answer, error) {
 		return answer{}, err
 	}
 	present := claimAnswer(http.StatusCreated, r)
-	s, err := h.Store.ClaimTask(r.echo.Request().Context(), r.caller(present), id)
+	s, err := h.Store.ClaimTask(r.ctx(), r.caller(present), id)
 	return present(s), err
 }
 
@@ -231,7 +350,7 @@ func (h *Handlers) renewClaim(r *request) (answer, error) {
 		return answer{}, err
 	}
 	present := claimAnswer(http.StatusOK, r)
-	s, err := h.Store.RenewClaim(r.echo.Request().Context(), r.caller(present), id, l)
+	s, err := h.Store.RenewClaim(r.ctx(), r.caller(present), id, l)
 	return present(s), err
 }
 
@@ -245,6 +364,6 @@ func (h *Handlers) releaseClaim(r *request) (answer, error) {
 		return answer{}, err
 	}
 	present := func(v any) answer { return answer{json: taskShape(v.(market.Snapshot), r.actor)} }
-	s, err := h.Store.ReleaseClaim(r.echo.Request().Context(), r.caller(present), id, l)
+	s, err := h.Store.ReleaseClaim(r.ctx(), r.caller(present), id, l)
 	return present(s), err
 }

@@ -15,10 +15,9 @@ func (p *problems) add(pointer, code string, args map[string]any) {
 	*p = append(*p, FieldError{Pointer: pointer, Code: code, Args: args})
 }
 
-// text checks the length in characters and refuses what PostgreSQL and
-// readers cannot hold: invalid UTF-8 and NUL.
+// text checks that s is ValidText and its length in characters.
 func (p *problems) text(pointer, s string, low, high int) {
-	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+	if !ValidText(s) {
 		p.add(pointer, "text", nil)
 		return
 	}
@@ -30,6 +29,10 @@ func (p *problems) text(pointer, s string, low, high int) {
 		p.add(pointer, "length", map[string]any{"Min": low, "Max": high, "Count": n})
 	}
 }
+
+// ValidText reports whether PostgreSQL and readers can hold s: valid UTF-8
+// without NUL.
+func ValidText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 func (p *problems) number(pointer string, n, low, high int64) {
 	if n < low || n > high {
@@ -63,9 +66,16 @@ func ValidHandle(s string) bool { return handlePattern.MatchString(s) }
 
 func (p *problems) email(pointer string, s *string) {
 	*s = strings.TrimSpace(*s)
-	if len(*s) > MaxEmail || !emailPattern.MatchString(*s) || !utf8.ValidString(*s) || strings.ContainsRune(*s, 0) {
+	if len(*s) > MaxEmail || !emailPattern.MatchString(*s) || !ValidText(*s) {
 		p.add(pointer, "email", nil)
 	}
+}
+
+// CheckPassword returns what is wrong with a new password of the account.
+func CheckPassword(pointer, s, handle string) []FieldError {
+	var p problems
+	p.password(pointer, s, handle, "")
+	return p
 }
 
 // password refuses short passwords and those that contain the handle or the

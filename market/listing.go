@@ -44,6 +44,16 @@ const (
 	RoleWorker    Role = "worker"
 )
 
+// Stats are the market's numbers.
+type Stats struct {
+	OpenTasks int64
+	// Offered is what open tasks hold in escrow.
+	Offered Credits
+	// PaidTasks and Paid are of the last 30 days.
+	PaidTasks int64
+	Paid      Credits
+}
+
 // SkillCount says how many open tasks want a skill.
 type SkillCount struct {
 	Skill string

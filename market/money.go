@@ -66,6 +66,11 @@ const (
 	TransferRelease TransferKind = "release" // pending → wallet, after the hold
 )
 
+// TransferKinds lists every kind.
+func TransferKinds() []TransferKind {
+	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease}
+}
+
 // Transfer moves a positive amount from the debit to the credit account. The
 // class may change on the way; the amount cannot.
 type Transfer struct {

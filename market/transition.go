@@ -29,6 +29,20 @@ const (
 	EventSilenceAccept Event = "accepted_by_silence"
 )
 
+// Events lists every event.
+func Events() []Event {
+	return []Event{EventPublished, EventClaimed, EventRenewed, EventReleased, EventLeaseEnded, EventDelivered, EventFailed, EventAccepted,
+		EventRejected, EventWithdrawn, EventCancelled, EventExpired, EventReopened, EventCaseOpened, EventCaseClosed, EventSilenceAccept}
+}
+
+// Happening is one line of a task's timeline.
+type Happening struct {
+	At    time.Time
+	Event Event
+	// Actor is the handle of who did it, "" for the clock.
+	Actor string
+}
+
 // Snapshot is a task with everything that its transitions look at.
 type Snapshot struct {
 	Task

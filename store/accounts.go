@@ -34,18 +34,28 @@ func (r accountRow) account() market.Account {
 // market.ErrHandleTaken or market.ErrReferralUnknown.
 func (s *Store) RegisterAgent(ctx context.Context, r market.Registration) (market.Account, string, error) {
 	key := market.NewKey(market.AgentKeyPrefix)
+	a, err := s.register(ctx, r, func(b *batch, a market.Account) {
+		b.Queue(`INSERT INTO api_keys (id, account_id, name, prefix, hash, created_at) VALUES ($1, $2, 'first', $3, $4, $5)`,
+			newID[market.KeyID](), a.ID, market.KeyHint(key), market.HashKey(key), a.CreatedAt)
+	})
+	return a, key, err
+}
+
+// register creates an account with its wallet, its grant and the credential
+// that the caller queues.
+func (s *Store) register(ctx context.Context, r market.Registration, credential func(*batch, market.Account)) (market.Account, error) {
 	var err error
 	for range 3 { // a referral code may collide, once in ten thousand million
 		var a market.Account
-		a, err = s.register(ctx, r, key)
+		a, err = s.tryRegister(ctx, r, credential)
 		if !errors.Is(err, errRaceLost) {
-			return a, key, err
+			return a, err
 		}
 	}
-	return market.Account{}, "", err
+	return market.Account{}, err
 }
 
-func (s *Store) register(ctx context.Context, r market.Registration, key string) (market.Account, error) {
+func (s *Store) tryRegister(ctx context.Context, r market.Registration, credential func(*batch, market.Account)) (market.Account, error) {
 	now := s.now()
 	a := market.Account{ID: newID[market.AccountID](), Kind: r.Kind, Handle: r.Handle, DisplayName: r.DisplayName,
 		Description: r.Description, Skills: r.Skills, ReferralCode: market.NewReferralCode(), CreatedAt: now}
@@ -69,8 +79,7 @@ func (s *Store) register(ctx context.Context, r market.Registration, key string)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		a.ID, a.Kind, a.Handle, a.DisplayName, a.Description, orEmpty(a.Skills), a.ReferralCode, nullID(referrer), now)
 	b.Queue(`INSERT INTO wallets (account_id, granted, earned) VALUES ($1, 0, 0)`, a.ID)
-	b.Queue(`INSERT INTO api_keys (id, account_id, name, prefix, hash, created_at) VALUES ($1, $2, 'first', $3, $4, $5)`,
-		newID[market.KeyID](), a.ID, market.KeyHint(key), market.HashKey(key), now)
+	credential(&b, a)
 	if s.opts.Grant > 0 {
 		b.post([]market.Transfer{{Kind: market.TransferGrant, Debit: market.GrantsAccount, Credit: market.WalletAccount(a.ID),
 			Amount: s.opts.Grant, DebitClass: market.Granted, CreditClass: market.Granted, Account: a.ID}}, now)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 	"unicode"
@@ -136,6 +137,30 @@ func (s *Store) Skills(ctx context.Context) ([]market.SkillCount, error) {
 	return out, nil
 }
 
+// Stats counts the market: callers keep the answer for a while. Payouts are
+// found by the time in their ids.
+func (s *Store) Stats(ctx context.Context) (market.Stats, error) {
+	var row struct {
+		OpenTasks int64          `db:"open_tasks"`
+		Offered   market.Credits `db:"offered"`
+		PaidTasks int64          `db:"paid_tasks"`
+		Paid      market.Credits `db:"paid"`
+	}
+	err := s.db.GetContext(ctx, &row, `
+		SELECT o.open_tasks, o.offered, p.paid_tasks, p.paid
+		FROM (SELECT count(*) AS open_tasks, COALESCE(sum(escrow_granted + escrow_earned), 0)::bigint AS offered
+			FROM tasks WHERE state = 'open') o
+		CROSS JOIN (SELECT count(*) AS paid_tasks, COALESCE(sum(amount), 0)::bigint AS paid
+			FROM payouts WHERE id >= $1) p`, firstID(s.now().Add(-30*24*time.Hour)))
+	return market.Stats(row), translate(err)
+}
+
+// firstID is the smallest UUIDv7 of a moment.
+func firstID(t time.Time) string {
+	ms := fmt.Sprintf("%012x", t.UnixMilli())
+	return ms[:8] + "-" + ms[8:] + "-7000-8000-000000000000"
+}
+
 const deliveryFrom = `
 	FROM deliveries d
 	JOIN accounts dw ON dw.id = d.worker_id
@@ -150,6 +175,17 @@ func (s *Store) Deliveries(ctx context.Context, by market.AccountID, id market.T
 		WHERE d.task_id = $1 AND (t.publisher_id = $2 OR d.worker_id = $2) AND ($3::uuid IS NULL OR d.id < $3::uuid)
 		ORDER BY d.id DESC
 		LIMIT $4`, id, by, nullID(before), limit)
+}
+
+// DeliveryHistory is Deliveries without outputs and reports, which can be
+// large: the decided ones, newest first.
+func (s *Store) DeliveryHistory(ctx context.Context, by market.AccountID, id market.TaskID, limit int) ([]market.Delivery, error) {
+	light := strings.NewReplacer("d.output AS", "NULL::json AS", "d.report AS", "NULL::json AS").Replace(deliveryColumns)
+	return s.deliveries(ctx, `
+		SELECT `+light+deliveryFrom+`
+		WHERE d.task_id = $1 AND (t.publisher_id = $2 OR d.worker_id = $2) AND d.state <> 'pending'
+		ORDER BY d.id DESC
+		LIMIT $3`, id, by, limit)
 }
 
 // Delivery is one delivery, if the account may see it; else market.ErrNotFound.

@@ -83,6 +83,12 @@ func (s *Store) now() time.Time { return s.opts.Now().UTC().Truncate(time.Micros
 // newID is a UUIDv7: unique, and in order of time.
 func newID[T ~string]() T { return T(uuid.Must(uuid.NewV7()).String()) }
 
+// Grant is what a new account is given.
+func (s *Store) Grant() market.Credits { return s.opts.Grant }
+
+// Hold is how long a payout is pending.
+func (s *Store) Hold() time.Duration { return s.opts.Hold }
+
 // Ping says whether the database answers, and the version of its schema.
 func (s *Store) Ping(ctx context.Context) (version string, err error) {
 	err = s.db.GetContext(ctx, &version, `SELECT COALESCE(max(version), '') FROM schema_migrations`)

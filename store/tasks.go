@@ -143,7 +143,7 @@ func (s *Store) WithdrawDelivery(ctx context.Context, by Caller, id market.TaskI
 }
 
 // Sweep lets every clock act that has run out, at most limit tasks and limit
-// payouts, and forgets idempotency keys that are over their window. It may
+// payouts, and forgets idempotency keys and sessions that are over. It may
 // run on several nodes at once. It returns how much it did.
 func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 	var due []market.TaskID
@@ -160,5 +160,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 	released, err := s.release(ctx, "", limit)
 	failed = append(failed, err)
 	_, err = s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
+	failed = append(failed, translate(err))
+	_, err = s.db.ExecContext(ctx, `DELETE FROM sessions WHERE expiry < $1`, s.now())
 	return len(due) + released, errors.Join(append(failed, translate(err))...)
 }

@@ -16,18 +16,28 @@ import (
 
 func keys(t *testing.T, lang string) map[string]string {
 	t.Helper()
-	var tree map[string]map[string]string
+	var tree map[string]map[string]any
 	if _, err := toml.DecodeFile("locales/"+lang+".toml", &tree); err != nil {
 		t.Fatal(err)
 	}
 	out := map[string]string{}
 	for section, messages := range tree {
 		for k, v := range messages {
-			out[section+"."+k] = v
+			switch m := v.(type) {
+			case string:
+				out[section+"."+k] = m
+			case map[string]any: // plural forms
+				out[section+"."+k], _ = m["other"].(string)
+			}
 		}
 	}
 	return out
 }
+
+var (
+	placeholder = regexp.MustCompile(`{{[^}]*}}`)
+	narrow      = regexp.MustCompile(`\p{Han}[,.;:!?]\p{Han}`)
+)
 
 func TestCataloguesHaveTheSameKeys(t *testing.T) {
 	en, zh := keys(t, "en"), keys(t, "zh-CN")
@@ -43,8 +53,12 @@ func TestCataloguesHaveTheSameKeys(t *testing.T) {
 		if en[k] == "" {
 			t.Errorf("%s is only in zh-CN", k)
 		}
-		if k != "invalid.document" && strings.IndexFunc(v, func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
+		words := strings.IndexFunc(placeholder.ReplaceAllString(en[k], ""), unicode.IsLetter) >= 0
+		if words && strings.IndexFunc(v, func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
 			t.Errorf("%s is not in Chinese: %s", k, v)
+		}
+		if narrow.MatchString(v) {
+			t.Errorf("%s has a narrow comma or stop between Chinese: %s", k, v)
 		}
 	}
 }
@@ -58,6 +72,84 @@ func TestEveryErrorHasWords(t *testing.T) {
 					t.Errorf("%s: %s has no text", lang, id)
 				}
 			}
+		}
+	}
+}
+
+// TestTemplatesSpeakThroughTheCatalogues finds the messages of the templates in
+// the catalogues, and letters that are not in a message.
+func TestTemplatesSpeakThroughTheCatalogues(t *testing.T) {
+	en := keys(t, "en")
+	call := regexp.MustCompile(`\b[TN]\(ctx, "([a-z_0-9A-Z]+\.[a-z_0-9A-Z]*)"(\+)?`)
+	bare := regexp.MustCompile(`>([^<>{}@]*\p{L}[^<>{}@]*)<`)
+	attribute := regexp.MustCompile(`\b(?:aria-label|placeholder|title|alt)="[^"]*\p{L}`)
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), ".templ") && !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_templ.go") {
+			continue
+		}
+		text, err := os.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range call.FindAllStringSubmatch(string(text), -1) {
+			found++
+			known := en[m[1]] != ""
+			for k := range en {
+				known = known || (m[2] != "" && strings.HasPrefix(k, m[1]))
+			}
+			if !known {
+				t.Errorf("%s: %s has no text", f.Name(), m[1])
+			}
+		}
+		if !strings.HasSuffix(f.Name(), ".templ") {
+			continue
+		}
+		for _, line := range strings.Split(string(text), "\n") {
+			if m := bare.FindStringSubmatch(line); m != nil && !strings.Contains(line, "<code>") && strings.TrimSpace(m[1]) != "Guildhall" && !strings.Contains(line, "<title>") {
+				t.Errorf("%s: %q is not in the catalogues", f.Name(), m[1])
+			}
+			if m := attribute.FindString(line); m != "" {
+				t.Errorf("%s: %q is not in the catalogues", f.Name(), m)
+			}
+		}
+	}
+	if found < 150 {
+		t.Errorf("found only %d messages; the expression no longer fits the templates", found)
+	}
+}
+
+// TestEveryValueHasWords looks up what templates put together from values.
+func TestEveryValueHasWords(t *testing.T) {
+	en := keys(t, "en")
+	var ids []string
+	for _, s := range []market.State{market.Open, market.Claimed, market.InReview, market.Settled, market.Cancelled, market.Expired} {
+		ids = append(ids, "state."+string(s))
+		if s.Terminal() {
+			ids = append(ids, "escrow."+string(s))
+		} else {
+			ids = append(ids, "due."+string(s))
+		}
+	}
+	for _, s := range []market.DeliveryState{market.DeliveryPending, market.DeliveryAccepted, market.DeliveryRejected, market.DeliveryWithdrawn, market.DeliveryFailed} {
+		ids = append(ids, "delivery_state."+string(s))
+	}
+	for _, e := range market.Events() {
+		ids = append(ids, "event."+string(e))
+	}
+	for _, k := range market.TransferKinds() {
+		ids = append(ids, "entry."+string(k))
+	}
+	ids = append(ids, "class.granted", "class.earned", "verdict.pass", "verdict.fail", "verdict.error", "sort.newest", "sort.reward", "sort.deadline",
+		"silence.accept_before", "silence.accept_after", "silence.error_before", "silence.error_after", "silence.case_before", "silence.case_after",
+		"rel.now_in", "rel.now_ago", "rel.days_in", "rel.days_ago", "rel.hours_in", "rel.hours_ago", "rel.minutes_in", "rel.minutes_ago")
+	for _, id := range ids {
+		if en[id] == "" {
+			t.Errorf("%s has no text", id)
 		}
 	}
 }

@@ -34,7 +34,11 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 			return 1
 		}
-		return m.Run()
+		code := m.Run()
+		if chromium.stop != nil {
+			chromium.stop()
+		}
+		return code
 	}())
 }
 

@@ -63,13 +63,15 @@ document.addEventListener("click", (e) => {
 });
 
 // <time data-rel datetime>: the server prints the text; here it stays fresh.
-const format = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "always", style: "short" });
-const units = [["day", 86400, 2], ["hour", 3600, 1], ["minute", 60, 1], ["second", 1, 0]];
+const format = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "always", style: "long" });
+const units = [["day", 86400, 2], ["hour", 3600, 1], ["minute", 60, 1]];
 function tick() {
   for (const time of all("time[data-rel]")) {
     const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
     if (Number.isNaN(seconds)) continue;
-    const [unit, size] = units.find(([, size, from]) => Math.abs(seconds) >= size * from);
+    const found = units.find(([, size, from]) => Math.abs(seconds) >= size * from);
+    if (!found) continue; // within a minute the server's words stay
+    const [unit, size] = found;
     const text = format.format(Math.trunc(seconds / size), unit);
     if (time.textContent !== text) time.textContent = text;
   }

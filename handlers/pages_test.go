@@ -1,0 +1,572 @@
+package handlers_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/PuerkitoBio/goquery"
+
+	"guildhall/handlers"
+)
+
+// browser is a visitor without JavaScript: cookies, pages and forms.
+type browser struct {
+	s      *server
+	client *http.Client
+}
+
+// screen is a page that was loaded.
+type screen struct {
+	status int
+	path   string // after redirects
+	header http.Header
+	text   string
+	doc    *goquery.Document
+}
+
+func (s *server) browser(t testing.TB) *browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &browser{s: s, client: &http.Client{Jar: jar, Transport: s.Client().Transport}}
+}
+
+func (b *browser) send(t testing.TB, method, path string, form url.Values, headers ...string) screen {
+	t.Helper()
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, b.s.URL+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Origin", b.s.URL)
+		req.Header.Set("Referer", b.s.URL+path)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := b.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := goquery.NewDocumentFromReader(strings.NewReader(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return screen{res.StatusCode, res.Request.URL.Path, res.Header, string(text), doc}
+}
+
+func (b *browser) get(t testing.TB, path string) screen {
+	t.Helper()
+	return b.send(t, http.MethodGet, path, nil)
+}
+
+// submit fills in the form of a page that holds the action and sends it, with
+// what its fields hold already.
+func (b *browser) submit(t testing.TB, on screen, action string, fill url.Values) screen {
+	t.Helper()
+	form := on.doc.Find(`form[action="` + action + `"]`)
+	if form.Length() != 1 {
+		t.Fatalf("%s has %d forms for %s", on.path, form.Length(), action)
+	}
+	values := url.Values{}
+	form.Find("input, textarea, select").Each(func(_ int, f *goquery.Selection) {
+		name, _ := f.Attr("name")
+		value, _ := f.Attr("value")
+		if f.Is("textarea") {
+			value = f.Text()
+		}
+		if f.Is("select") {
+			value, _ = f.Find("option[selected]").Attr("value")
+		}
+		if _, checked := f.Attr("checked"); checked || !f.Is("[type=radio], [type=checkbox]") {
+			values.Add(name, value)
+		}
+	})
+	for k, v := range fill {
+		if form.Find(`[name="`+k+`"]`).Length() == 0 {
+			t.Fatalf("the form for %s has no field %s", action, k)
+		}
+		values[k] = v
+	}
+	return b.send(t, http.MethodPost, action, values)
+}
+
+func (p screen) want(t testing.TB, status int, path string) screen {
+	t.Helper()
+	if p.status != status || p.path != path {
+		t.Fatalf("got %d at %s, want %d at %s: %s", p.status, p.path, status, path, strings.Join(strings.Fields(p.doc.Find("main").Text()), " "))
+	}
+	return p
+}
+
+func (p screen) says(t testing.TB, selector, text string) {
+	t.Helper()
+	if got := strings.Join(strings.Fields(p.doc.Find(selector).Text()), " "); !strings.Contains(got, text) {
+		t.Errorf("%s: %s says %q, want %q", p.path, selector, got, text)
+	}
+}
+
+const password = "correct horse battery"
+
+// human registers a person through the form.
+func (s *server) human(t testing.TB) (*browser, string) {
+	t.Helper()
+	b, handle := s.browser(t), unique("human")
+	page := b.submit(t, b.get(t, "/register"), "/register", url.Values{"handle": {handle}, "email": {handle + "@example.org"}, "password": {password}})
+	page.want(t, 200, "/market").says(t, "#flash", "1,000 credits")
+	return b, handle
+}
+
+// publishForm publishes the task of the API tests through the form.
+func (b *browser) publishForm(t testing.TB, fill url.Values) screen {
+	t.Helper()
+	values := url.Values{"title": {"Sum the numbers"}, "brief": {"Return the sum as a number."}, "skills": {"csv"}, "reward": {"200"},
+		"payload": {`{"n":[1,2]}`}, "outputSchema": {`{"type":"object","required":["sum"],"properties":{"sum":{"const":3}}}`},
+		"rules.0.name": {"tidy"}, "rules.0.text": {"The summary is clear."}}
+	for k, v := range fill {
+		values[k] = v
+	}
+	return b.submit(t, b.get(t, "/tasks/new"), "/tasks", values)
+}
+
+func TestPersonPublishesReviewsAndPays(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mara, _ := s.human(t)
+	worker := s.register(t)
+	page := mara.publishForm(t, nil)
+	page.says(t, "#flash", "200 credits are in escrow")
+	page.says(t, ".purse", "800")
+	id := strings.TrimPrefix(page.path, "/tasks/")
+	base := "/api/v1/agent/tasks/" + id
+	if again := mara.get(t, page.path); again.doc.Find(".flash").Length() != 0 {
+		t.Error("the message is shown twice")
+	}
+	found := mara.get(t, "/market?skills=csv&skills=absent&sort=reward")
+	if found.doc.Find(`.tasks a[href="`+page.path+`"]`).Length() != 1 {
+		t.Errorf("the market lacks the task: %s", found.doc.Find("#results").Text())
+	}
+	claim := s.claim(t, worker, id)
+	first := s.want(t, 201, s.call(t, worker, "POST", base+"/deliveries", pack(claim, 3))).at("id").(string)
+	review := mara.get(t, "/tasks/"+id+"/review").want(t, 200, "/tasks/"+id+"/review")
+	review.says(t, ".verdict", "tidy")
+	review.says(t, ".versus-out pre", `"sum"`)
+	action := "/tasks/" + id + "/deliveries/" + first
+	refused := mara.submit(t, review, action+"/reject", url.Values{"quote": {"Return the sum"}}).want(t, 422, action+"/reject")
+	refused.says(t, ".error-summary", "needs a reason")
+	if q := refused.doc.Find("#quote").Text(); q != "Return the sum" {
+		t.Errorf("the quote that was typed is now %q", q)
+	}
+	done := mara.submit(t, refused, action+"/reject", url.Values{"reason": {"Say how."}, "rule": {"tidy"}, "quote": {""}}).want(t, 200, "/tasks/"+id)
+	done.says(t, "#flash", "Rejected")
+	mara.get(t, action).says(t, ".notice-bad", "Say how.")
+	second := s.want(t, 201, s.call(t, worker, "POST", base+"/deliveries", pack(claim, 3))).at("id").(string)
+	panel := mara.get(t, "/tasks/"+id)
+	panel.says(t, ".decide-accept button", "Accept and pay 200 credits")
+	paid := mara.submit(t, panel, "/tasks/"+id+"/deliveries/"+second+"/accept", nil).want(t, 200, "/tasks/"+id)
+	paid.says(t, "#flash", "Accepted. 200 credits")
+	paid.says(t, ".task-head .state", "Settled")
+	// The same button again: the answer is the same, nothing is paid twice.
+	mara.submit(t, panel, "/tasks/"+id+"/deliveries/"+second+"/accept", nil).want(t, 200, "/tasks/"+id)
+	wallet := mara.get(t, "/wallet")
+	wallet.says(t, ".bal-main", "800")
+	wallet.says(t, ".ledger", "\u2212200")
+	if w := s.call(t, worker, "GET", "/api/v1/agent/wallet", nil); w.at("earned.pending") != 200.0 {
+		t.Errorf("got %s, want 200 pending", w.text)
+	}
+	mara.get(t, "/console").says(t, ".tasks", "Settled")
+	s.balanced(t)
+}
+
+func TestPersonCancels(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mara, _ := s.human(t)
+	page := mara.publishForm(t, nil)
+	done := mara.submit(t, page, page.path+"/cancel", nil).want(t, 200, page.path)
+	done.says(t, ".purse", "1,000")
+	again := mara.submit(t, page, page.path+"/cancel", nil) // the same key: the same answer
+	again.want(t, 200, page.path)
+	taken := mara.publishForm(t, nil)
+	s.claim(t, s.register(t), strings.TrimPrefix(taken.path, "/tasks/"))
+	refused := mara.submit(t, taken, taken.path+"/cancel", nil).want(t, 409, taken.path+"/cancel")
+	refused.says(t, ".error-summary", "An agent is working on the task")
+	refused.says(t, ".task-head .state", "Claimed")
+	s.balanced(t)
+}
+
+func TestPublishFormKeepsWhatWasTyped(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mara, _ := s.human(t)
+	typed := url.Values{"title": {"x"}, "reward": {"many"}, "payload": {"{broken"}, "outputSchema": {`{"type":"nonsense"}`}, "rules.0.text": {"Only a text"}, "rules.0.name": {""}}
+	page := mara.publishForm(t, typed).want(t, 422, "/tasks")
+	for selector, text := range map[string]string{
+		"#title-fault": "3 to 140", "#reward-fault": "whole number", "#payload-fault": "not valid JSON", "#outputSchema-fault": "/type",
+		`[id="rules.0.name-fault"]`: "required", ".error-summary": "Reward in credits: Use a whole number.",
+	} {
+		page.says(t, selector, text)
+	}
+	if page.doc.Find(`.error-summary a[href="#rules.0.name"]`).Length() != 1 {
+		t.Error("the summary does not lead to the rule's name")
+	}
+	for name, v := range typed {
+		f := page.doc.Find(`[name="` + name + `"]`)
+		if got := f.AttrOr("value", f.Text()); got != v[0] {
+			t.Errorf("%s is now %q, want what was typed, %q", name, got, v[0])
+		}
+	}
+	dear := mara.publishForm(t, url.Values{"reward": {"1001"}}).want(t, 409, "/tasks")
+	dear.says(t, ".error-summary", "1001 are needed and 1000 available")
+	// One form is one task, however often it is sent.
+	form := mara.get(t, "/tasks/new")
+	fill := url.Values{"title": {"Sum the numbers"}, "brief": {"Return the sum as a number."}, "reward": {"10"}}
+	one := mara.submit(t, form, "/tasks", fill)
+	if two := mara.submit(t, form, "/tasks", fill); two.path != one.path || one.status != 200 {
+		t.Errorf("sent twice, the form led to %s and %s", one.path, two.path)
+	}
+	fill.Set("title", "Another title")
+	other := mara.submit(t, form, "/tasks", fill).want(t, 422, "/tasks")
+	other.says(t, ".error-summary", "already published")
+	mara.submit(t, other, "/tasks", nil).says(t, "h1", "Another title")
+	more := mara.send(t, http.MethodPost, "/tasks/new", url.Values{"title": {"Kept"}, "rules.0.name": {"a"}, "rules.0.text": {"b"}, "addRule": {"1"}})
+	if more.want(t, 200, "/tasks/new").doc.Find(".rule-row").Length() != 2 || more.doc.Find("#title").AttrOr("value", "") != "Kept" {
+		t.Error("adding a row lost something")
+	}
+	s.balanced(t)
+}
+
+func TestRegistrationForm(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	_, handle := s.human(t)
+	b := s.browser(t)
+	form := b.get(t, "/register?next=/tasks/new")
+	for name, c := range map[string]struct {
+		fill            url.Values
+		status          int
+		selector, wants string
+	}{
+		"short password": {url.Values{"handle": {"sam-1"}, "email": {"sam@example.org"}, "password": {"short"}}, 422, "#password-fault", "12 to 256"},
+		"own name":       {url.Values{"handle": {"sam-smith"}, "email": {"sam@example.org"}, "password": {"sam-smith-sam-smith"}}, 422, "#password-fault", "handle"},
+		"bad e-mail":     {url.Values{"handle": {"sam-1"}, "email": {"sam"}, "password": {password}}, 422, "#email-fault", "e-mail"},
+		"taken handle":   {url.Values{"handle": {handle}, "email": {"sam@example.org"}, "password": {password}}, 409, "#handle-fault", "taken"},
+		"taken e-mail":   {url.Values{"handle": {"sam-1"}, "email": {strings.ToUpper(handle) + "@example.org"}, "password": {password}}, 409, "#email-fault", "has an account"},
+		"bad referral":   {url.Values{"handle": {"sam-1"}, "email": {"sam@example.org"}, "password": {password}, "referralCode": {"NOPE"}}, 422, "#referralCode-fault", "no such code"},
+	} {
+		page := b.submit(t, form, "/register", c.fill).want(t, c.status, "/register")
+		page.says(t, c.selector, c.wants)
+		if strings.Contains(page.text, c.fill.Get("password")) {
+			t.Errorf("%s: the page repeats the password", name)
+		}
+		if got := page.doc.Find("#email").AttrOr("value", ""); got != c.fill.Get("email") {
+			t.Errorf("%s: the address is now %q", name, got)
+		}
+	}
+	b.submit(t, form, "/register", url.Values{"handle": {"sam-1"}, "email": {"sam@example.org"}, "password": {password}}).want(t, 200, "/tasks/new")
+	b.get(t, "/login").want(t, 200, "/market")
+	s.balanced(t)
+}
+
+var requestID = regexp.MustCompile(`[0-9a-f]{24}`)
+
+func TestLogIn(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	owner, handle := s.human(t)
+	b := s.browser(t)
+	at, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A cookie that somebody else put there is not adopted.
+	b.client.Jar.SetCookies(at, []*http.Cookie{{Name: "session", Value: "chosen-by-somebody-else"}})
+	form := b.get(t, "/login?next=%2Fwallet")
+	wrong := b.submit(t, form, "/login", url.Values{"email": {handle + "@example.org"}, "password": {"not the password"}}).want(t, 401, "/login")
+	unknown := b.submit(t, form, "/login", url.Values{"email": {handle + "@example.com"}, "password": {"not the password"}}).want(t, 401, "/login")
+	if w, u := requestID.ReplaceAllString(wrong.text, ""), strings.ReplaceAll(requestID.ReplaceAllString(unknown.text, ""), "example.com", "example.org"); w != u {
+		t.Error("a wrong password and an unknown address are told apart")
+	}
+	for _, c := range []string{"WWW-Authenticate"} {
+		if wrong.header.Get(c) != "" {
+			t.Errorf("the page bears %s", c)
+		}
+	}
+	b.submit(t, form, "/login", url.Values{"email": {strings.ToUpper(handle) + "@example.org"}, "password": {password}}).want(t, 200, "/wallet")
+	var token string
+	for _, c := range b.client.Jar.Cookies(at) {
+		if c.Name == "session" {
+			token = c.Value
+		}
+	}
+	if token == "" || token == "chosen-by-somebody-else" {
+		t.Errorf("the session is %q, want a fresh one", token)
+	}
+	if strings.Contains(s.log.String(), token) || strings.Contains(s.log.String(), password) {
+		t.Error("the log holds a secret")
+	}
+	var stored int
+	if err := s.store.DB().Get(&stored, `SELECT count(*) FROM sessions WHERE token = $1`, token); err != nil || stored != 0 {
+		t.Errorf("the database holds the token itself (%d, %v)", stored, err)
+	}
+	b.submit(t, b.get(t, "/wallet"), "/logout", nil).want(t, 200, "/")
+	b.client.Jar.SetCookies(at, []*http.Cookie{{Name: "session", Value: token}})
+	b.get(t, "/wallet").want(t, 200, "/login")
+	owner.get(t, "/wallet").want(t, 200, "/wallet") // other sessions live on
+	if p := b.get(t, "/login?next=https://evil.example/"); strings.Contains(b.submit(t, p, "/login", url.Values{"email": {handle + "@example.org"}, "password": {password}}).path, "evil") {
+		t.Error("the log-in leads to another site")
+	}
+}
+
+func TestLogInIsThrottled(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, func(o *handlers.Options) { o.RateLimits = true })
+	_, handle := s.human(t)
+	b := s.browser(t)
+	form := b.get(t, "/login")
+	fill := url.Values{"email": {handle + "@example.org"}, "password": {"not the password"}}
+	for range 10 {
+		b.submit(t, form, "/login", fill).want(t, 401, "/login")
+	}
+	fill.Set("email", strings.ToUpper(handle)+"@example.org")
+	page := b.submit(t, form, "/login", fill).want(t, 429, "/login")
+	page.says(t, ".error-summary", "too often")
+	if page.header.Get("Retry-After") == "" {
+		t.Error("the refusal lacks Retry-After")
+	}
+	fill.Set("password", password)
+	b.submit(t, form, "/login", fill).want(t, 429, "/login")
+	b.submit(t, form, "/login", url.Values{"email": {"else@example.org"}, "password": {"not the password"}}).want(t, 401, "/login")
+}
+
+func TestSessionThatEndedKeepsTheForm(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mara, handle := s.human(t)
+	form := mara.get(t, "/tasks/new")
+	if _, err := s.store.DB().Exec(`DELETE FROM sessions`); err != nil {
+		t.Fatal(err)
+	}
+	asked := mara.submit(t, form, "/tasks", url.Values{"title": {"Typed before"}, "brief": {"Return the sum as a number."}, "reward": {"7"}})
+	asked.want(t, 401, "/tasks").says(t, ".notice", "What you typed is kept")
+	offered := mara.submit(t, asked, "/login", url.Values{"email": {handle + "@example.org"}, "password": {password}}).want(t, 200, "/login")
+	mara.submit(t, offered, "/tasks", nil).says(t, "h1", "Typed before")
+	s.balanced(t)
+}
+
+func TestLanguageAndTheme(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	b := s.browser(t)
+	if lang := b.send(t, "GET", "/market", nil, "Accept-Language", "zh-TW,zh;q=0.9,en;q=0.5").doc.Find("html").AttrOr("lang", ""); lang != "zh-CN" {
+		t.Errorf("a Chinese browser gets %q", lang)
+	}
+	page := b.get(t, "/market?sort=reward")
+	if page.doc.Find("html").AttrOr("lang", "") != "en" {
+		t.Error("no preference is not English")
+	}
+	page = b.send(t, "POST", "/preferences", url.Values{"lang": {"zh-CN"}, "back": {"/market?sort=reward"}}).want(t, 200, "/market")
+	page.says(t, "h1", "先付款")
+	if page.doc.Find(`#sort option[selected]`).AttrOr("value", "") != "reward" {
+		t.Error("the switch lost the place")
+	}
+	page = b.send(t, "POST", "/preferences", url.Values{"theme": {"dark"}, "back": {"//evil.example"}}).want(t, 200, "/")
+	if page.doc.Find("html").AttrOr("data-theme", "") != "dark" || page.doc.Find("html").AttrOr("lang", "") != "zh-CN" {
+		t.Error("the theme is not dark, or the language is lost")
+	}
+}
+
+// TestEveryPageIsWhole looks at every page in both languages: nothing inline,
+// no missing message, no key, the headers of the policy.
+func TestEveryPageIsWhole(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mara, handle := s.human(t)
+	const hostile = `"><script>alert(1)</script><img src=x onerror=alert(1)>{{.}}`
+	page := mara.publishForm(t, url.Values{"title": {hostile}, "brief": {hostile + "\n\n# Head\n\n[a](javascript:alert(1)) ![p](https://example.org/p.png)\n\n<b onclick=x>bold</b>"},
+		"payload": {`{"a":"</script><script>alert(1)</script>"}`}, "rules.0.name": {hostile[:40]}, "rules.0.text": {hostile}})
+	id := strings.TrimPrefix(page.path, "/tasks/")
+	worker := s.register(t)
+	claim := s.claim(t, worker, id)
+	body := pack(claim, 3)
+	body["summaryText"] = hostile
+	did := s.want(t, 201, s.call(t, worker, "POST", "/api/v1/agent/tasks/"+id+"/deliveries", body)).at("id").(string)
+	for _, r := range handlers.RouteTable() {
+		if r.Method != "GET" || strings.HasPrefix(r.Path, "/api/") || strings.HasSuffix(r.Path, "/events") {
+			continue
+		}
+		path := strings.NewReplacer(":id", id, ":did", did, ":handle", handle).Replace(r.Path)
+		for _, lang := range []string{"en", "zh-CN"} {
+			visitor := mara
+			if r.Path == "/login" || r.Path == "/register" {
+				visitor = s.browser(t)
+			}
+			p := visitor.get(t, path+"?lang="+lang).want(t, 200, path)
+			checkPage(t, r.Path+" "+lang, p)
+			if p.doc.Find("html").AttrOr("lang", "") != lang {
+				t.Errorf("%s is not in %s", path, lang)
+			}
+		}
+	}
+	for _, p := range []screen{mara.get(t, "/nothing").want(t, 404, "/nothing"), mara.get(t, "/tasks/1").want(t, 404, "/tasks/1"), mara.get(t, "/market?minReward=x").want(t, 422, "/market"),
+		mara.send(t, "DELETE", "/market", nil).want(t, 405, "/market"),
+		mara.send(t, "POST", "/tasks", url.Values{}, "Sec-Fetch-Site", "cross-site").want(t, 403, "/tasks"),
+		mara.send(t, "POST", "/tasks", url.Values{"brief": {strings.Repeat("x", 4<<20)}}).want(t, 413, "/tasks"),
+		mara.send(t, "POST", "/tasks", url.Values{}, "Content-Type", "application/json").want(t, 415, "/tasks")} {
+		checkPage(t, p.path, p)
+	}
+}
+
+func checkPage(t *testing.T, name string, p screen) {
+	t.Helper()
+	csp := p.header.Get("Content-Security-Policy")
+	if strings.Contains(csp, "unsafe") || !strings.Contains(csp, "script-src 'self'") || !strings.Contains(csp, "frame-ancestors 'none'") ||
+		p.header.Get("X-Content-Type-Options") != "nosniff" || p.header.Get("Cache-Control") != "no-store" || !strings.HasPrefix(p.header.Get("Content-Type"), "text/html") ||
+		!strings.Contains(strings.Join(p.header.Values("Vary"), ","), "Accept-Language") {
+		t.Errorf("%s: headers %v", name, p.header)
+	}
+	if strings.Contains(p.text, "⟦") {
+		t.Errorf("%s lacks a message: %s", name, p.text[strings.Index(p.text, "⟦"):][:60])
+	}
+	p.doc.Find("*").Each(func(_ int, e *goquery.Selection) {
+		for _, a := range e.Nodes[0].Attr {
+			if a.Key == "style" || strings.HasPrefix(a.Key, "on") || strings.HasPrefix(strings.ToLower(strings.TrimSpace(a.Val)), "javascript:") {
+				t.Errorf("%s: %s has %s=%q", name, goquery.NodeName(e), a.Key, a.Val)
+			}
+		}
+	})
+	if p.doc.Find("script:not([src]), style, main img, iframe, object, base").Length() != 0 {
+		t.Errorf("%s has inline code or user markup", name)
+	}
+	if p.doc.Find("h1").Length() != 1 || p.doc.Find("title").Text() == "" || p.doc.Find("main").Length() != 1 {
+		t.Errorf("%s has no one heading and title", name)
+	}
+}
+
+func TestRacesOnForms(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mara, _ := s.human(t)
+	form := mara.get(t, "/tasks/new")
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	paths := map[string]int{}
+	for range 12 {
+		wg.Go(func() {
+			p := mara.submit(t, form, "/tasks", url.Values{"title": {"Sum the numbers"}, "brief": {"Return the sum as a number."}, "reward": {"100"}})
+			mu.Lock()
+			defer mu.Unlock()
+			if p.status == 200 {
+				paths[p.path]++
+			} else if p.status != 409 {
+				t.Errorf("got %d", p.status)
+			}
+		})
+	}
+	wg.Wait()
+	if len(paths) != 1 {
+		t.Errorf("one form made %d tasks", len(paths))
+	}
+	mara.get(t, "/wallet").says(t, ".bal-main", "900")
+	s.balanced(t)
+}
+
+func TestStatusIsLive(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	s := newServer(t, func(o *handlers.Options) { o.Done = done })
+	worker := s.register(t)
+	id := s.publish(t, s.register(t), 10)
+	res, err := s.Client().Get(s.URL + "/tasks/" + id + "/events?v=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.Header.Get("Content-Type") != "text/event-stream" || res.Header.Get("Content-Encoding") != "" || res.Header.Get("X-Accel-Buffering") != "no" {
+		t.Errorf("got headers %v", res.Header)
+	}
+	s.claim(t, worker, id)
+	var event strings.Builder
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "data: ") {
+		event.WriteString(lines.Text() + "\n")
+	}
+	if data := lines.Text(); !strings.Contains(event.String(), "id: 2\n") || !strings.Contains(data, "Claimed by") || !strings.Contains(data, "Something happened") {
+		t.Errorf("got %q %q, want the status after the claim", event.String(), data)
+	}
+	close(done)
+	for lines.Scan() { // the stream ends, else the test hangs
+	}
+	bad := s.call(t, "", "GET", "/tasks/"+id+"/events?v=x", nil)
+	if bad.status != 422 {
+		t.Errorf("a bad version got %d", bad.status)
+	}
+}
+
+func TestWatchersAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	id := s.publish(t, s.register(t), 10)
+	for i := range 21 {
+		ctx, cancel := context.WithCancel(t.Context())
+		t.Cleanup(cancel)
+		req, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/tasks/"+id+"/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := s.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { res.Body.Close() })
+		if want := map[bool]int{true: 200, false: 429}[i < 20]; res.StatusCode != want {
+			t.Errorf("stream %d got %d, want %d", i, res.StatusCode, want)
+		}
+	}
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mara, handle := s.human(t)
+	other := s.browser(t)
+	other.submit(t, other.get(t, "/login"), "/login", url.Values{"email": {handle + "@example.org"}, "password": {password}}).want(t, 200, "/market")
+	page := mara.get(t, "/settings")
+	bad := mara.submit(t, page, "/settings", url.Values{"displayName": {""}, "description": {"Kept"}}).want(t, 422, "/settings")
+	bad.says(t, "#displayName-fault", "required")
+	bad.says(t, "#description", "Kept")
+	mara.submit(t, page, "/settings", url.Values{"displayName": {"Mara L."}, "description": {"I *edit*."}}).want(t, 200, "/settings")
+	profile := s.browser(t).get(t, "/agents/"+handle).want(t, 200, "/agents/"+handle)
+	profile.says(t, "h1", "Mara L.")
+	profile.says(t, ".prose em", "edit")
+	const fresh = "another horse battery"
+	wrong := mara.submit(t, page, "/settings/password", url.Values{"currentPassword": {"not the password"}, "newPassword": {fresh}}).want(t, 422, "/settings/password")
+	wrong.says(t, "#currentPassword-fault", "not your current")
+	mara.submit(t, page, "/settings/password", url.Values{"currentPassword": {password}, "newPassword": {"short"}}).want(t, 422, "/settings/password").says(t, "#newPassword-fault", "12 to 256")
+	mara.submit(t, page, "/settings/password", url.Values{"currentPassword": {password}, "newPassword": {fresh}}).want(t, 200, "/settings")
+	mara.get(t, "/wallet").want(t, 200, "/wallet")
+	other.get(t, "/wallet").want(t, 200, "/login") // ended with the old password
+	form := other.get(t, "/login")
+	other.submit(t, form, "/login", url.Values{"email": {handle + "@example.org"}, "password": {password}}).want(t, 401, "/login")
+	other.submit(t, form, "/login", url.Values{"email": {handle + "@example.org"}, "password": {fresh}}).want(t, 200, "/market")
+}

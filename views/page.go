@@ -1,0 +1,123 @@
+// Package views shows values to visitors: the pages and the message
+// catalogues. It fetches nothing and knows no store.
+package views
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/a-h/templ"
+
+	"guildhall/market"
+)
+
+// Page is what surrounds every screen.
+type Page struct {
+	Lang, Theme string
+	// Path is where the visitor is, to come back to.
+	Path    string
+	BaseURL string
+	// Visitor is nil for a stranger.
+	Visitor *Visitor
+	Flash   Message
+}
+
+// Visitor is who looks.
+type Visitor struct {
+	Handle    string
+	Spendable market.Credits
+}
+
+// Message is a message of the catalogues to be shown later.
+type Message struct {
+	ID   string         `json:"id"`
+	Args map[string]any `json:"args,omitempty"`
+}
+
+// Screen is what one address shows.
+type Screen struct {
+	Title string
+	// About describes the page to search engines and link previews.
+	About string
+	Body  templ.Component
+	// Scripts are files that only this screen needs.
+	Scripts []string
+}
+
+// Problem is a refusal in words.
+type Problem struct {
+	Status      int
+	Code        string
+	Detail, Fix string
+	RequestID   string
+	Fields      []FieldProblem
+}
+
+// FieldProblem is what is wrong with one field.
+type FieldProblem struct {
+	// Pointer is an RFC 6901 JSON Pointer into the input.
+	Pointer string
+	Detail  string
+}
+
+// Form is what a form shows: what was typed, and why it was refused.
+type Form struct {
+	Values url.Values
+	// Once is the idempotency key of a form that has one.
+	Once    string
+	Problem *Problem
+}
+
+// Get is what was typed into the field.
+func (f Form) Get(name string) string { return f.Values.Get(name) }
+
+// Has reports whether the value is among those of the field.
+func (f Form) Has(name, value string) bool { return slices.Contains(f.Values[name], value) }
+
+// Fault is why the field was refused, or "". A pointer into a document that
+// the field holds is about the field.
+func (f Form) Fault(name string) string {
+	if f.Problem == nil {
+		return ""
+	}
+	at := "/" + strings.ReplaceAll(name, ".", "/")
+	for _, p := range f.Problem.Fields {
+		switch {
+		case p.Pointer == at:
+			return p.Detail
+		case strings.HasPrefix(p.Pointer, at+"/"):
+			return strings.TrimPrefix(p.Pointer, at) + ": " + p.Detail
+		}
+	}
+	return ""
+}
+
+// fieldNames name the fields of forms by their labels.
+var fieldNames = map[string]string{
+	"title": "field.title", "brief": "field.brief", "skills": "field.skills", "payload": "field.payload", "outputSchema": "field.schema",
+	"reward": "field.reward", "deadline": "field.deadline", "claimMinutes": "field.claim_minutes", "reviewHours": "field.review_hours",
+	"maxAttempts": "field.max_attempts", "handle": "field.handle", "email": "field.email", "password": "field.password",
+	"referralCode": "field.referral", "displayName": "field.display_name", "description": "field.about",
+	"currentPassword": "field.current_password", "newPassword": "field.new_password", "reason": "review.reason", "rule": "review.rule", "quote": "review.quote", "rules": "publish.rules",
+}
+
+// fieldName begins a sentence about the field with its label.
+func fieldName(ctx context.Context, pointer string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(pointer, "/"), "/")
+	if id := fieldNames[first]; id != "" {
+		return T(ctx, "form.about", "Field", T(ctx, id))
+	}
+	return ""
+}
+
+// fieldID is the id of the input that a pointer is about: of a list's row its
+// own, of a document the whole field.
+func fieldID(pointer string) string {
+	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	if parts[0] == "rules" && len(parts) > 2 {
+		return strings.Join(parts[:3], ".")
+	}
+	return parts[0]
+}
