@@ -163,3 +163,18 @@ func lineAt(text []byte, offset int64) int {
 	}
 	return 1 + bytes.Count(text[:offset], []byte("\n"))
 }
+
+// stateClass is the colour of a state of a task or a delivery.
+func stateClass(state string) string {
+	switch state {
+	case "open", "settled", "accepted":
+		return "state-ok"
+	case "claimed":
+		return "state-info"
+	case "in_review", "pending":
+		return "state-warn"
+	case "rejected", "failed":
+		return "state-bad"
+	}
+	return ""
+}

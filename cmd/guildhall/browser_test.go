@@ -240,13 +240,13 @@ func TestPersonAndAgent(t *testing.T) {
 			b.person(fmt.Sprintf("mara-%v", scripts))
 			b.open("/tasks/new")
 			b.fill(map[string]string{"title": "ISO", "brief": "x"})
-			b.click(`.form-end button[type=submit]`)
+			b.click(`.form-foot button[type=submit]`)
 			b.until(`document.querySelector('.error-summary') && document.querySelector('#title').value === 'ISO'`)
 			if scripts {
 				b.until(`document.activeElement.matches('[data-error-summary]')`)
 			}
 			b.fill(quickstartTask(t))
-			b.click(`.form-end button[type=submit]`)
+			b.click(`.form-foot button[type=submit]`)
 			b.until(`location.pathname.length > 20 && document.querySelector('#flash').textContent.includes('200 credits are in escrow')`)
 			path := eval[string](b, "location.pathname")
 			b.open("/market?skills=csv")
