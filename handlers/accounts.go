@@ -1,8 +1,11 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
+	"encoding/csv"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -113,38 +116,77 @@ func (h *Handlers) updateMe(r *request) (answer, error) {
 }
 
 func (h *Handlers) showWallet(r *request) (answer, error) {
-	limit, before, err := entriesPage(r)
+	f, err := entryFilter(r)
 	if err != nil {
 		return answer{}, err
 	}
 	w, err := h.Store.Wallet(r.ctx(), r.actor.Account)
 	return answer{json: walletShape(w), page: func(ctx context.Context) (views.Screen, error) {
-		lines, err := h.Store.Entries(ctx, r.actor.Account, before, limit+1)
-		found := entriesList(lines, limit)
-		return views.Wallet(ctx, views.WalletView{Wallet: w, Entries: lines[:len(found.Items)], Next: text(found.NextCursor), Later: before != 0, Now: time.Now()}), err
+		found, lines, err := h.entries(ctx, r, f)
+		return views.Wallet(ctx, views.WalletView{Wallet: w, Kind: f.Kind, Entries: lines, Next: text(found.NextCursor), Later: f.Before != 0, Now: time.Now()}), err
 	}}, err
 }
 
 func (h *Handlers) listEntries(r *request) (answer, error) {
-	limit, before, err := entriesPage(r)
+	f, err := entryFilter(r)
 	if err != nil {
 		return answer{}, err
 	}
-	lines, err := h.Store.Entries(r.ctx(), r.actor.Account, before, limit+1)
-	return answer{json: entriesList(lines, limit)}, err
+	found, _, err := h.entries(r.ctx(), r, f)
+	return answer{json: found}, err
 }
 
-// entriesPage reads which ledger lines are asked for: those before an id.
-func entriesPage(r *request) (limit int, before int64, err error) {
+// entryFilter reads which ledger lines are asked for.
+func entryFilter(r *request) (market.EntryFilter, error) {
 	q := query{r: r}
-	var after struct {
+	var before struct {
 		ID int64 `json:"id"`
 	}
-	limit = q.limit()
-	q.cursor(&after)
-	return limit, after.ID, market.Invalid(q.bad)
+	f := market.EntryFilter{Limit: q.limit()}
+	kinds := []string{}
+	for _, k := range market.TransferKinds() {
+		kinds = append(kinds, string(k))
+	}
+	f.Kind = market.TransferKind(q.choice("kind", "", kinds...))
+	q.cursor(&before)
+	f.Before = before.ID
+	return f, market.Invalid(q.bad)
 }
 
-func entriesList(lines []market.Entry, limit int) list[entryJSON] {
-	return page(lines, limit, entryShape, func(e market.Entry) any { return map[string]int64{"id": e.ID} })
+// entries is a page of the caller's ledger, as a list and as its lines.
+func (h *Handlers) entries(ctx context.Context, r *request, f market.EntryFilter) (list[entryJSON], []market.Entry, error) {
+	limit := f.Limit
+	f.Limit++
+	lines, err := h.Store.Entries(ctx, r.actor.Account, f)
+	found := page(lines, limit, entryShape, func(e market.Entry) any { return map[string]int64{"id": e.ID} })
+	return found, lines[:len(found.Items)], err
+}
+
+// maxDownload bounds the lines of a downloaded ledger: the newest.
+const maxDownload = 50_000
+
+// downloadEntries is the caller's ledger as a spreadsheet.
+func (h *Handlers) downloadEntries(r *request) (answer, error) {
+	f, err := entryFilter(r)
+	if err != nil {
+		return answer{}, err
+	}
+	f.Limit, f.Before = maxDownload, 0
+	lines, err := h.Store.Entries(r.ctx(), r.actor.Account, f)
+	if err != nil {
+		return answer{}, err
+	}
+	var b bytes.Buffer
+	out := csv.NewWriter(&b)
+	_ = out.Write([]string{"id", "at", "kind", "class", "amount", "balanceAfter", "taskId", "counterparty"}) // a buffer takes all
+	for _, e := range lines {
+		balance := ""
+		if e.BalanceAfter != nil {
+			balance = strconv.FormatInt(int64(*e.BalanceAfter), 10)
+		}
+		_ = out.Write([]string{strconv.FormatInt(e.ID, 10), e.At.Format(time.RFC3339Nano), string(e.Kind), string(e.Class),
+			strconv.FormatInt(int64(e.Amount), 10), balance, string(e.Task), e.Counterparty})
+	}
+	out.Flush()
+	return answer{file: &file{name: "guildhall-ledger.csv", contentType: "text/csv; charset=utf-8", body: b.Bytes()}}, nil
 }

@@ -104,6 +104,11 @@ func (h *Handlers) writePage(r *request, a answer) error {
 		}
 		return nil
 	}
+	if f := a.file; f != nil {
+		r.echo.Response().Header().Set("Cache-Control", "no-store")
+		r.echo.Response().Header().Set("Content-Disposition", `attachment; filename="`+f.name+`"`)
+		return r.echo.Blob(http.StatusOK, f.contentType, f.body)
+	}
 	screen, err := a.page(r.ctx())
 	if err != nil {
 		return h.failPage(route{page: true}, r, err)

@@ -191,6 +191,14 @@ func TestPersonPublishesReviewsAndPays(t *testing.T) {
 	wallet := mara.get(t, "/wallet")
 	wallet.says(t, ".bal-main", "800")
 	wallet.says(t, ".ledger", "\u2212200")
+	if only := mara.get(t, "/wallet?kind=grant"); only.doc.Find(".ledger tbody tr").Length() != 1 {
+		t.Errorf("grants only: %s", only.doc.Find(".ledger").Text())
+	}
+	sheet := mara.get(t, "/wallet/entries.csv")
+	if !strings.HasPrefix(sheet.text, "id,at,kind,class,amount,balanceAfter,taskId,counterparty\n") || strings.Count(sheet.text, "\n") != 3 ||
+		!strings.Contains(sheet.text, ",escrow,granted,-200,800,"+id) || !strings.Contains(sheet.header.Get("Content-Disposition"), "attachment") {
+		t.Errorf("got the sheet %v %s", sheet.header, sheet.text)
+	}
 	if w := s.call(t, worker, "GET", "/api/v1/agent/wallet", nil); w.at("earned.pending") != 200.0 {
 		t.Errorf("got %s, want 200 pending", w.text)
 	}
@@ -253,6 +261,14 @@ func TestPublishFormKeepsWhatWasTyped(t *testing.T) {
 	if more.want(t, 200, "/tasks/new").doc.Find(".rule-row").Length() != 2 || more.doc.Find("#title").AttrOr("value", "") != "Kept" {
 		t.Error("adding a row lost something")
 	}
+	inferred := mara.send(t, http.MethodPost, "/tasks/new", url.Values{"title": {"Kept"}, "examples": {`{"sum":3} {"sum":4}`}, "inferSchema": {"1"}}).want(t, 200, "/tasks/new")
+	inferred.says(t, "#outputSchema", `"sum": { "type": "integer" }`)
+	mara.send(t, http.MethodPost, "/tasks/new", url.Values{"examples": {"{"}, "inferSchema": {"1"}}).want(t, 422, "/tasks/new").says(t, "#examples-fault", "JSON")
+	fill.Set("preview", "1")
+	fill.Set("title", "Seen before")
+	preview := mara.send(t, http.MethodPost, "/tasks/new", fill).want(t, 200, "/tasks/new")
+	preview.says(t, "#preview pre", `"title": "Seen before"`)
+	mara.send(t, http.MethodPost, "/tasks/new", url.Values{"title": {"x"}, "preview": {"1"}}).want(t, 422, "/tasks/new").says(t, "#title-fault", "3 to 140")
 	s.balanced(t)
 }
 
@@ -412,7 +428,7 @@ func TestEveryPageIsWhole(t *testing.T) {
 	body["summaryText"] = hostile
 	did := s.want(t, 201, s.call(t, worker, "POST", "/api/v1/agent/tasks/"+id+"/deliveries", body)).at("id").(string)
 	for _, r := range handlers.RouteTable() {
-		if r.Method != "GET" || strings.HasPrefix(r.Path, "/api/") || strings.HasSuffix(r.Path, "/events") {
+		if r.Method != "GET" || strings.HasPrefix(r.Path, "/api/") || strings.HasSuffix(r.Path, "/events") || strings.HasSuffix(r.Path, ".csv") {
 			continue
 		}
 		path := strings.NewReplacer(":id", id, ":did", did, ":handle", handle).Replace(r.Path)

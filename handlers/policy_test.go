@@ -41,6 +41,7 @@ var policies = map[string]policy{
 	"POST /settings":                         {"session", "ignored", true, ""},
 	"POST /settings/password":                {"session", "ignored", true, ""},
 	"GET /console":                           {"session", "ignored", false, ""},
+	"GET /wallet/entries.csv":                {"session", "ignored", false, ""},
 	"GET /wallet":                            {"session", "ignored", false, ""},
 
 	"GET /api/v1/health":                                  {"public", "ignored", false, ""},

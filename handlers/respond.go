@@ -28,12 +28,20 @@ type answer struct {
 	replayed bool
 	// page is what people see instead, made only when asked for.
 	page func(context.Context) (views.Screen, error)
+	// file is downloaded instead of shown.
+	file *file
 	// stream writes a page's events as they happen, instead of anything else.
 	stream func(http.ResponseWriter) error
 	// to is where a page's form leads when it was done, with a message that
 	// is shown there once.
 	to    string
 	flash views.Message
+}
+
+// file is what a page's link downloads.
+type file struct {
+	name, contentType string
+	body              []byte
 }
 
 func (a answer) statusOr(fallback int) int {

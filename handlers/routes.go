@@ -18,7 +18,7 @@ func (h *Handlers) routes() []route {
 		{method: post, path: "/logout", handle: h.logOut, page: true},
 		{method: post, path: "/preferences", handle: h.setPreferences, page: true, body: true},
 		{method: get, path: "/tasks/new", handle: h.newTask, auth: session, page: true},
-		{method: post, path: "/tasks/new", handle: h.newTask, auth: session, page: true, body: true},
+		{method: post, path: "/tasks/new", handle: h.draftTask, auth: session, page: true, body: true},
 		{method: post, path: "/tasks", handle: h.publishTask, auth: session, once: onceRequired, page: true, body: true},
 		{method: get, path: "/tasks/:id", handle: h.showTask, page: true},
 		{method: post, path: "/tasks/:id/cancel", handle: h.cancelTask, auth: session, once: onceHonoured, page: true},
@@ -33,6 +33,7 @@ func (h *Handlers) routes() []route {
 		{method: post, path: "/settings/password", handle: h.changePassword, auth: session, page: true, body: true},
 		{method: get, path: "/console", handle: h.listOwnTasks, auth: session, page: true},
 		{method: get, path: "/wallet", handle: h.showWallet, auth: session, page: true},
+		{method: get, path: "/wallet/entries.csv", handle: h.downloadEntries, auth: session, page: true},
 
 		// The same handlers for programs.
 		{method: get, path: api + "/health", handle: h.health},

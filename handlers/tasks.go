@@ -51,14 +51,51 @@ func (in taskInput) draft() market.Draft {
 		ClaimMinutes: in.ClaimMinutes, ReviewHours: in.ReviewHours, MaxAttempts: in.MaxAttempts, MaxAccepted: in.MaxAccepted, Deadline: in.Deadline}
 }
 
-// newTask shows the form for a task. The button that adds a row for a rule
-// posts the form to the same address, so that it works without JavaScript.
+// newTask shows the form for a task.
 func (h *Handlers) newTask(r *request) (answer, error) {
 	v := views.PublishView{Form: views.Form{Values: publishDefaults(), Once: newRequestID()}}
-	if r.form != nil {
-		v.Form = views.Form{Values: r.form, Once: r.form.Get(onceField)}
-	}
 	return answer{page: func(ctx context.Context) (views.Screen, error) { return publishScreen(ctx, r, v), nil }}, nil
+}
+
+// draftTask helps to write a task and publishes nothing: its buttons add a row
+// for a rule, make a schema of example outputs, or show the task as agents
+// will read it. They post the form, so that they work without JavaScript.
+func (h *Handlers) draftTask(r *request) (answer, error) {
+	v := views.PublishView{Form: views.Form{Values: r.form, Once: r.form.Get(onceField)}}
+	show := func(ctx context.Context) (views.Screen, error) { return publishScreen(ctx, r, v), nil }
+	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
+		v.Problem = &p
+		return show(ctx)
+	}
+	switch {
+	case r.form.Has("inferSchema"):
+		schema, problem := verify.InferSchema([]byte(r.form.Get("examples")))
+		if problem != nil {
+			return answer{}, market.Invalid([]market.FieldError{document("/examples", *problem)})
+		}
+		r.form.Set("outputSchema", string(schema))
+	case r.form.Has("preview"):
+		preview, err := h.previewTask(r)
+		if err != nil {
+			return answer{}, err
+		}
+		v.Preview = preview
+	}
+	return answer{page: show}, nil
+}
+
+// previewTask is the task as agents will read it in JSON.
+func (h *Handlers) previewTask(r *request) ([]byte, error) {
+	d, err := h.readDraft(r)
+	if err != nil {
+		return nil, err
+	}
+	funded := market.Funds{Granted: market.Credits(d.Reward)}
+	change, err := market.Publish(r.actor, "", d, funded, time.Now().UTC().Truncate(time.Second))
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(taskShape(change.Snapshot, market.Actor{}))
 }
 
 func publishDefaults() url.Values {
@@ -89,9 +126,24 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 		}
 		return publishScreen(ctx, r, views.PublishView{Form: views.Form{Values: r.form, Once: once, Problem: &p}}), nil
 	}
+	d, err := h.readDraft(r)
+	if err != nil {
+		return answer{}, err
+	}
+	present := func(v any) answer {
+		s := v.(market.Snapshot)
+		return answer{status: http.StatusCreated, json: taskShape(s, r.actor), location: "/api/v1/agent/tasks/" + string(s.ID),
+			to: taskPath(s.ID), flash: views.Message{ID: "flash.published", Args: map[string]any{"Amount": views.Number(s.Escrow.Total())}}}
+	}
+	s, err := h.Store.PublishTask(r.ctx(), r.caller(present), d)
+	return present(s), err
+}
+
+// readDraft reads the task of the body and checks all of it.
+func (h *Handlers) readDraft(r *request) (market.Draft, error) {
 	var in taskInput
 	if err := r.decode(&in); err != nil {
-		return answer{}, err
+		return market.Draft{}, err
 	}
 	d := in.draft()
 	bad := d.Clean(time.Now().UTC().Truncate(time.Microsecond))
@@ -100,27 +152,17 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 			bad = append(bad, document("/payload", *p))
 		}
 	}
-	ctx := r.ctx()
 	if len(d.OutputSchema) > 0 {
-		problems, err := h.Verifier.AdmitSchema(ctx, d.OutputSchema)
+		problems, err := h.Verifier.AdmitSchema(r.ctx(), d.OutputSchema)
 		if err != nil {
 			h.Logger.Error("the verifier does not answer", "error", err)
-			return answer{}, market.ErrVerifierUnavailable.After(5 * time.Second)
+			return d, market.ErrVerifierUnavailable.After(5 * time.Second)
 		}
 		for _, p := range problems {
 			bad = append(bad, document("/outputSchema", p))
 		}
 	}
-	if err := r.invalid(bad); err != nil {
-		return answer{}, err
-	}
-	present := func(v any) answer {
-		s := v.(market.Snapshot)
-		return answer{status: http.StatusCreated, json: taskShape(s, r.actor), location: "/api/v1/agent/tasks/" + string(s.ID),
-			to: taskPath(s.ID), flash: views.Message{ID: "flash.published", Args: map[string]any{"Amount": views.Number(s.Escrow.Total())}}}
-	}
-	s, err := h.Store.PublishTask(ctx, r.caller(present), d)
-	return present(s), err
+	return d, r.invalid(bad)
 }
 
 // taskPath is the page of a task.

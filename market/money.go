@@ -101,6 +101,15 @@ type Entry struct {
 	Counterparty string
 }
 
+// EntryFilter chooses ledger lines.
+type EntryFilter struct {
+	// Kind is "" for all.
+	Kind TransferKind
+	// Before is the id that all lines are older than, 0 for none.
+	Before int64
+	Limit  int
+}
+
 // Payout is an earned reward: pending until AvailableAt, then released.
 type Payout struct {
 	ID          PayoutID

@@ -186,9 +186,8 @@ type payoutRow struct {
 	HoldReason  string            `db:"hold_reason"`
 }
 
-// Entries are the account's ledger lines, newest first, older than before
-// (0: from the newest).
-func (s *Store) Entries(ctx context.Context, id market.AccountID, before int64, limit int) ([]market.Entry, error) {
+// Entries are the account's ledger lines, newest first.
+func (s *Store) Entries(ctx context.Context, id market.AccountID, f market.EntryFilter) ([]market.Entry, error) {
 	var rows []struct {
 		ID           int64               `db:"id"`
 		At           time.Time           `db:"at"`
@@ -205,9 +204,9 @@ func (s *Store) Entries(ctx context.Context, id market.AccountID, before int64, 
 		SELECT x.id, x.at, x.kind, x.debit, x.amount, x.debit_class, x.credit_class, x.balance_after, x.task_id, a.handle AS counterparty
 		FROM transfers x
 		LEFT JOIN accounts a ON a.id = x.counterparty_id
-		WHERE x.account_id = $1 AND ($2 = 0 OR x.id < $2)
+		WHERE x.account_id = $1 AND ($2 = 0 OR x.id < $2) AND ($4 = '' OR x.kind = $4)
 		ORDER BY x.id DESC
-		LIMIT $3`, id, before, limit)
+		LIMIT $3`, id, f.Before, f.Limit, f.Kind)
 	if err != nil {
 		return nil, translate(err)
 	}

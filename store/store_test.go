@@ -138,7 +138,7 @@ func TestPublishToPayout(t *testing.T) {
 	if w := wallet(t, s, worker); w.EarnedAvailable != 200 || w.Granted != 1000 {
 		t.Errorf("after the sweep got %+v, want 200 available", w)
 	}
-	lines, err := s.Entries(t.Context(), worker.Account, 0, 10)
+	lines, err := s.Entries(t.Context(), worker.Account, market.EntryFilter{Limit: 10})
 	if err != nil || len(lines) != 3 {
 		t.Fatalf("got %d lines (%v), want release, payout and grant", len(lines), err)
 	}

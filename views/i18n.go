@@ -115,7 +115,7 @@ func Relative(ctx context.Context, t, now time.Time) string {
 		dir, d = "ago", -d
 	}
 	switch {
-	case d >= 48*time.Hour:
+	case d >= 72*time.Hour:
 		return N(ctx, "rel.days_"+dir, int64(d.Hours()/24))
 	case d >= time.Hour:
 		return N(ctx, "rel.hours_"+dir, int64(d.Hours()))

@@ -64,7 +64,7 @@ document.addEventListener("click", (e) => {
 
 // <time data-rel datetime>: the server prints the text; here it stays fresh.
 const format = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "always", style: "long" });
-const units = [["day", 86400, 2], ["hour", 3600, 1], ["minute", 60, 1]];
+const units = [["day", 86400, 3], ["hour", 3600, 1], ["minute", 60, 1]];
 function tick() {
   for (const time of all("time[data-rel]")) {
     const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
@@ -86,3 +86,19 @@ function meetErrors() {
 }
 meetErrors();
 document.addEventListener("htmx:after:swap", () => { tick(); meetErrors(); });
+
+// <input data-sum>: the sum stands on the button and beside it, as it is typed.
+function sum() {
+  const field = document.querySelector("input[data-sum]");
+  const button = document.querySelector("[data-sum-button]");
+  const line = document.querySelector("[data-sum-line]");
+  if (!field || !button || !line) return;
+  const number = (n) => Number(n).toLocaleString("en-US");
+  const amount = /^\d+$/.test(field.value) ? Number(field.value) : 0;
+  const words = amount > line.dataset.available ? line.dataset.short : line.dataset.enough;
+  const fill = (text) => text.replace("{sum}", number(amount)).replace("{available}", number(line.dataset.available));
+  button.textContent = fill(button.dataset.sumButton);
+  line.textContent = fill(words);
+}
+document.addEventListener("input", (e) => { if (e.target.matches("[data-sum]")) sum(); });
+sum();
