@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -30,8 +31,10 @@ type Options struct {
 	Logger   *slog.Logger
 	// BaseURL is the address that visitors use, without a trailing slash.
 	BaseURL string
-	// RateLimits switches the limits on registration on.
+	// RateLimits switches the limits on registration and log-in on.
 	RateLimits bool
+	// TrustedProxies are believed when they say for whom they forward.
+	TrustedProxies []*net.IPNet
 	// Version is the build's, shown by the health check.
 	Version string
 	// Done ends streams when it is closed, so that the server can stop; nil
@@ -66,7 +69,7 @@ func New(o Options) http.Handler {
 	h.skills, h.stats = newMemo(countEvery, o.Store.Skills), newMemo(countEvery, o.Store.Stats)
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	e.IPExtractor = echo.ExtractIPDirect() // Echo's default believes any X-Forwarded-For
+	e.IPExtractor = addressOf(o.TrustedProxies)
 	e.HTTPErrorHandler = h.echoError
 	compress := middleware.GzipWithConfig(middleware.GzipConfig{Level: 5, MinLength: 512})
 	for _, r := range h.routes() {
@@ -80,6 +83,19 @@ func New(o Options) http.Handler {
 		}
 	}
 	return h.outside(http.NewCrossOriginProtection(), h.split(e))
+}
+
+// addressOf tells where a request comes from. Echo's default believes any
+// X-Forwarded-For; this one only what a trusted proxy says.
+func addressOf(trusted []*net.IPNet) echo.IPExtractor {
+	if len(trusted) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, n := range trusted {
+		options = append(options, echo.TrustIPRange(n))
+	}
+	return echo.ExtractIPFromXFFHeader(options...)
 }
 
 // split sends static files and programs past the sessions, which are only for

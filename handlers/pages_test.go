@@ -3,9 +3,13 @@ package handlers_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -15,6 +19,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 
 	"guildhall/handlers"
+	"guildhall/store"
 )
 
 // browser is a visitor without JavaScript: cookies, pages and forms.
@@ -585,4 +590,51 @@ func TestSettings(t *testing.T) {
 	form := other.get(t, "/login")
 	other.submit(t, form, "/login", url.Values{"email": {handle + "@example.org"}, "password": {password}}).want(t, 401, "/login")
 	other.submit(t, form, "/login", url.Values{"email": {handle + "@example.org"}, "password": {fresh}}).want(t, 200, "/market")
+}
+
+// TestOnlyTrustedProxiesNameVisitors sends log-ins from one address that
+// claims to be many.
+func TestOnlyTrustedProxiesNameVisitors(t *testing.T) {
+	t.Parallel()
+	_, here, err := net.ParseCIDR("127.0.0.0/8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		trusted []*net.IPNet
+		last    int
+	}{"nobody is trusted": {nil, 429}, "the proxy is trusted": {[]*net.IPNet{here}, 401}} {
+		s := newServer(t, func(o *handlers.Options) { o.RateLimits, o.TrustedProxies = true, c.trusted })
+		b := s.browser(t)
+		var last screen
+		for i := range 31 {
+			last = b.send(t, "POST", "/login", url.Values{"email": {fmt.Sprintf("a%d@example.org", i)}, "password": {"not the password"}}, "X-Forwarded-For", fmt.Sprintf("203.0.113.%d", i))
+		}
+		if last.status != c.last {
+			t.Errorf("%s: the 31st log-in got %d, want %d", name, last.status, c.last)
+		}
+	}
+}
+
+func TestDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	away, err := store.Open("postgres:///guildhall?host="+t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { away.Close() })
+	s := &server{log: &syncBuffer{}}
+	s.Server = httptest.NewServer(handlers.New(handlers.Options{Store: away, Logger: slog.New(slog.NewTextHandler(s.log, nil)), BaseURL: "http://test"}))
+	t.Cleanup(s.Close)
+	for _, cookie := range []string{"", "session=x"} {
+		page := s.browser(t).send(t, "GET", "/market", nil, "Cookie", cookie).want(t, 503, "/market")
+		page.says(t, "h1", "The database does not answer")
+		if page.header.Get("Retry-After") == "" {
+			t.Error("the page lacks Retry-After")
+		}
+		checkPage(t, "away", page)
+	}
+	if r := s.call(t, "", "GET", "/api/v1/health", nil); r.status != 503 || r.code() != "database_unavailable" {
+		t.Errorf("health got %d %s", r.status, r.text)
+	}
 }

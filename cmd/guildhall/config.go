@@ -28,6 +28,7 @@ var settings = []setting{
 	{"GUILDHALL_HOLD", "hold", "24h", "how long a payout is pending"},
 	{"GUILDHALL_GRANT", "grant", "1000", "credits granted to a new account"},
 	{"GUILDHALL_RATE_LIMITS", "rate-limits", "on", "on or off"},
+	{"GUILDHALL_TRUSTED_PROXIES", "trusted-proxies", "", "addresses of reverse proxies whose X-Forwarded-For is believed, such as 127.0.0.1,10.0.0.0/8"},
 	{"GUILDHALL_LOG", "log", "text", "text or json"},
 }
 
@@ -37,6 +38,7 @@ type config struct {
 	hold                             time.Duration
 	grant                            int64
 	rateLimits                       bool
+	trustedProxies                   []*net.IPNet
 	logger                           *slog.Logger
 	noMigrate                        bool
 	args                             []string
@@ -101,6 +103,9 @@ func (c *config) fill(get func(string) string, errs io.Writer) error {
 	if !c.rateLimits && get("GUILDHALL_RATE_LIMITS") != "off" {
 		return bad("GUILDHALL_RATE_LIMITS", "on or off")
 	}
+	if c.trustedProxies, err = parseNetworks(get("GUILDHALL_TRUSTED_PROXIES")); err != nil {
+		return bad("GUILDHALL_TRUSTED_PROXIES", "addresses or networks separated by commas, such as 127.0.0.1,10.0.0.0/8")
+	}
 	switch get("GUILDHALL_LOG") {
 	case "text":
 		c.logger = slog.New(slog.NewTextHandler(errs, nil))
@@ -115,4 +120,26 @@ func (c *config) fill(get func(string) string, errs io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// parseNetworks reads addresses and networks in CIDR form, separated by
+// commas. An address is the network of itself alone.
+func parseNetworks(list string) ([]*net.IPNet, error) {
+	var out []*net.IPNet
+	for _, s := range strings.FieldsFunc(list, func(c rune) bool { return c == ',' || c == ' ' }) {
+		if ip := net.ParseIP(s); ip != nil {
+			bits := 8 * net.IPv6len
+			if v4 := ip.To4(); v4 != nil {
+				ip, bits = v4, 8*net.IPv4len
+			}
+			out = append(out, &net.IPNet{IP: ip, Mask: net.CIDRMask(bits, bits)})
+			continue
+		}
+		_, network, err := net.ParseCIDR(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, network)
+	}
+	return out, nil
 }

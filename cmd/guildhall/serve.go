@@ -60,7 +60,7 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	if c.baseURL == "" {
 		c.baseURL = "http://" + listener.Addr().String()
 	}
-	site := handlers.New(handlers.Options{Store: s, Verifier: verifier, Logger: c.logger, BaseURL: c.baseURL, RateLimits: c.rateLimits, Version: version, Done: ctx.Done()})
+	site := handlers.New(handlers.Options{Store: s, Verifier: verifier, Logger: c.logger, BaseURL: c.baseURL, RateLimits: c.rateLimits, TrustedProxies: c.trustedProxies, Version: version, Done: ctx.Done()})
 	announce(out, c, d, listener.Addr())
 	sweeping, stopSweeping := context.WithCancel(ctx)
 	done := make(chan struct{})
