@@ -87,3 +87,38 @@ func excerpt(text string, limit int) string {
 	}
 	return strings.TrimRight(string([]rune(text)[:limit]), " ,.;:") + "…"
 }
+
+// userText marks text of another account with its direction and, where its
+// script tells, its language, so that it is read out and set as what it is.
+func userText(ctx context.Context, text string) templ.Attributes {
+	a := templ.Attributes{"dir": "auto"}
+	if lang := scriptLanguage(text); lang != "" && lang != Language(ctx)[:2] {
+		a["lang"] = lang
+	}
+	return a
+}
+
+// scriptLanguage guesses the language of a text from its script; Latin could
+// be any of many, and is taken for English.
+func scriptLanguage(text string) string {
+	var han, latin int
+	for _, r := range text {
+		switch {
+		case unicode.In(r, unicode.Hiragana, unicode.Katakana):
+			return "ja"
+		case unicode.Is(unicode.Hangul, r):
+			return "ko"
+		case unicode.Is(unicode.Han, r):
+			han++
+		case unicode.Is(unicode.Latin, r):
+			latin++
+		}
+	}
+	switch {
+	case 3*han > latin:
+		return "zh"
+	case latin > 0:
+		return "en"
+	}
+	return ""
+}
