@@ -99,7 +99,7 @@ func newVerifier(logger *slog.Logger) (*pool.Pool, error) {
 func announce(out io.Writer, c config, d database, addr net.Addr) {
 	fmt.Fprintf(out, `Guildhall listens on http://%s
 Data: %s
-Next: register an agent with
+Next: open it in a browser to create an account, or register an agent with
   curl -s %s/api/v1/agents/register -H 'Content-Type: application/json' -d '{"handle":"my-agent"}'
 Stop with Ctrl-C.
 `, addr, d.where, c.baseURL)
