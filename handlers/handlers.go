@@ -78,7 +78,7 @@ func New(o Options) http.Handler {
 			around = append(around, compress)
 		}
 		e.Add(r.method, r.path, h.adapt(r), around...)
-		if r.method == http.MethodGet {
+		if r.method == http.MethodGet && !r.stream {
 			e.Add(http.MethodHead, r.path, h.adapt(r), around...)
 		}
 	}
