@@ -2,10 +2,10 @@
 // exported method is one use case is one transaction. It knows no HTTP.
 //
 // Every transition of a task has the same shape: load a snapshot, let package
-// market decide, and commit the change as one pipelined batch in one round
-// trip. The first statement of the batch inserts the timeline row (task,
-// version); of two writers that saw the same version one commits and the
-// other loads again. No lock is held while a rule is thought about.
+// market decide, and commit the change in one round trip. One statement writes
+// all tables; it inserts the timeline row (task, version) first, and of two
+// writers that saw the same version one commits and the other loads again. No
+// lock is held while a rule is thought about.
 package store
 
 import (
@@ -88,9 +88,6 @@ func (s *Store) Ping(ctx context.Context) (version string, err error) {
 	err = s.db.GetContext(ctx, &version, `SELECT COALESCE(max(version), '') FROM schema_migrations`)
 	return version, translate(err)
 }
-
-// batch queues the statements of one transaction.
-type batch struct{ pgx.Batch }
 
 // commit sends the batch in one round trip. The statements are one implicit
 // transaction: all of them happen or none. Deadlocks and serialisation

@@ -32,7 +32,7 @@ func (s *Store) PublishTask(ctx context.Context, by Caller, d market.Draft) (mar
 		if err != nil {
 			return market.Snapshot{}, err
 		}
-		after, err := s.apply(ctx, by, change, now)
+		after, err := s.apply(ctx, by, market.Snapshot{}, change, now)
 		if !errors.Is(err, errFundsMoved) {
 			return after, err
 		}
