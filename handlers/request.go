@@ -54,6 +54,7 @@ type route struct {
 type request struct {
 	echo  echo.Context
 	actor market.Actor
+	by    store.Caller // the actor, with what was read about the task on the way
 	body  []byte
 	once  string
 }
@@ -75,9 +76,14 @@ func (h *Handlers) run(rt route, c echo.Context) (answer, error) {
 	r := &request{echo: c}
 	var err error
 	if rt.auth == key {
-		if r.actor, err = h.Store.Authenticate(c.Request().Context(), bearer(c.Request())); err != nil {
+		id, did := c.Param("id"), c.Param("did")
+		if rt.method == http.MethodGet {
+			id = "" // reads load what they show
+		}
+		if r.by, err = h.Store.Identify(c.Request().Context(), bearer(c.Request()), market.TaskID(id), market.DeliveryID(did)); err != nil {
 			return answer{}, err
 		}
+		r.actor = r.by.Actor
 	}
 	if err := r.read(rt); err != nil {
 		return answer{}, err
@@ -151,7 +157,7 @@ func (r *request) readOnce(o once) error {
 
 // caller is who asks, with the answer to store if a key was sent.
 func (r *request) caller(present func(any) answer) store.Caller {
-	by := store.Caller{Actor: r.actor}
+	by := r.by
 	if r.once == "" {
 		return by
 	}

@@ -35,6 +35,7 @@ type Caller struct {
 	market.Actor
 	// Once is nil if the request carries no Idempotency-Key.
 	Once *Once
+	seen seen
 }
 
 func onceScope(by Caller) string { return string(by.Account) + " " + by.Once.Key }

@@ -103,7 +103,32 @@ func (s *Store) commit(ctx context.Context, b *batch) error {
 }
 
 func (s *Store) send(ctx context.Context, b *batch) error {
-	conn, err := s.db.Connx(ctx)
+	return s.onConn(ctx, func(c *pgx.Conn) error {
+		return c.SendBatch(ctx, &pgx.Batch{QueuedQueries: b.QueuedQueries}).Close()
+	})
+}
+
+// read runs f, which only reads, on a connection of the pool. If the server
+// has closed that one meanwhile it runs f again on another.
+func (s *Store) read(ctx context.Context, f func(*pgx.Conn) error) error {
+	var err error
+	for range 3 {
+		broken := false
+		err = s.onConn(ctx, func(c *pgx.Conn) error {
+			err := f(c)
+			broken = c.IsClosed()
+			return err
+		})
+		if err == nil || !broken || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
+}
+
+// onConn runs f on a connection of the pool.
+func (s *Store) onConn(ctx context.Context, f func(*pgx.Conn) error) error {
+	conn, err := s.db.DB.Conn(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,6 +138,6 @@ func (s *Store) send(ctx context.Context, b *batch) error {
 		if !ok {
 			return errors.New("store: not a pgx connection")
 		}
-		return c.Conn().SendBatch(ctx, &pgx.Batch{QueuedQueries: b.QueuedQueries}).Close()
+		return f(c.Conn())
 	})
 }

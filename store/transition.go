@@ -22,7 +22,7 @@ const maxRaces = 10
 func (s *Store) transition(ctx context.Context, by Caller, id market.TaskID, delivery market.DeliveryID, decide rule) (market.Snapshot, error) {
 	for range maxRaces {
 		now := s.now()
-		snap, err := s.load(ctx, by.Account, id, delivery)
+		snap, err := s.snapshot(ctx, &by, id, delivery)
 		if err != nil {
 			return market.Snapshot{}, err
 		}
@@ -125,7 +125,7 @@ func (e *effect) task(c market.Change, t market.Snapshot) {
 		return
 	}
 	e.add(insertTask, t.ID, t.Publisher, t.State, t.Version, t.Title, t.Brief, t.Skills, t.Mode, t.Reward, rawJSON(t.Payload), rawJSON(t.OutputSchema),
-		string(toDocument(orEmpty(t.Rules))), string(toDocument(orEmpty(t.Attachments))), t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
+		toDocument(orEmpty(t.Rules)), toDocument(orEmpty(t.Attachments)), t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
 		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt)
 }
 
@@ -156,11 +156,11 @@ func (e *effect) delivery(was *market.Delivery, c market.Change) {
 	switch {
 	case c.NewDelivery:
 		e.add(insertDelivery, d.ID, d.Task, d.Claim, d.Worker, d.State, d.Attempt, rawJSON(d.Output), d.SummaryText,
-			string(toDocument(orEmpty(d.Attachments))), string(toDocument(d.Report)), d.CreatedAt)
+			toDocument(orEmpty(d.Attachments)), toDocument(d.Report), d.CreatedAt)
 	case d != was:
 		var review any
 		if d.Review != nil {
-			review = string(toDocument(d.Review))
+			review = toDocument(d.Review)
 		}
 		e.add(updateDelivery, d.ID, d.State, review)
 	}
