@@ -82,6 +82,7 @@ func (s *Store) apply(ctx context.Context, by Caller, was market.Snapshot, c mar
 	e.claim(was.Claim, c)
 	e.delivery(was.Delivery, c)
 	e.payout(c.Payout)
+	e.post(c.Transfers, now)
 	b.effect(e)
 	b.post(c.Transfers, now) // last: the wallet is the contended row
 	return after, s.commit(ctx, &b)
