@@ -29,7 +29,8 @@ const clients = 16
 // BenchmarkCycle compares the full cycle publish → claim → deliver → accept
 // over HTTP with its floor: the same four transactions as bare statements on
 // the same server in the same run, by turns. It reports cycles per second of
-// both and their ratio.
+// both and their ratio. Commits are as fast as the test cluster's, without
+// fsync, unless GUILDHALL_TEST_DURABLE is set.
 func BenchmarkCycle(b *testing.B) {
 	out, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
