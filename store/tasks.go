@@ -127,6 +127,7 @@ func (s *Store) Deliver(ctx context.Context, by Caller, t market.Snapshot, l Lea
 	}
 	after, err := s.decideAndCommit(ctx, by, t, decide, s.now())
 	if errors.Is(err, errRaceLost) {
+		by.seen = seen{} // as old as the task that lost
 		return s.transition(ctx, by, t.ID, "", decide)
 	}
 	return after, err
