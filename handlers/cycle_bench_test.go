@@ -1,10 +1,15 @@
 package handlers_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +19,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"guildhall/handlers"
 	"guildhall/store/storetest"
 )
 
@@ -23,13 +29,19 @@ const clients = 16
 // BenchmarkCycle compares the full cycle publish → claim → deliver → accept
 // over HTTP with its floor: the same four transactions as bare statements on
 // the same server in the same run, by turns. It reports cycles per second of
-// both and their ratio.
+// both and their ratio. Commits are as fast as the test cluster's, without
+// fsync, unless GUILDHALL_TEST_DURABLE is set.
 func BenchmarkCycle(b *testing.B) {
-	s := newServer(b)
+	out, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer out.Close()
+	s := newServer(b, func(o *handlers.Options) { o.Logger = slog.New(slog.NewTextHandler(out, nil)) })
 	floor := newFloor(b)
-	publishers, workers := make([]string, clients), make([]string, clients)
-	for i := range clients {
-		publishers[i], workers[i] = s.register(b), s.register(b)
+	pairs := make([]pair, clients)
+	for i := range pairs {
+		pairs[i] = newPair(b, s)
 	}
 	s.fund(b)
 	slice := func(f func(client int)) (cycles int64, spent time.Duration) {
@@ -50,7 +62,7 @@ func BenchmarkCycle(b *testing.B) {
 	var cycles, floors int64
 	var time1, time2 time.Duration
 	turn := func() {
-		n, d := slice(func(c int) { s.cycle(b, publishers[c], workers[c]) })
+		n, d := slice(func(c int) { pairs[c].cycle() })
 		cycles, time1 = cycles+n, time1+d
 		n, d = slice(floor.cycle)
 		floors, time2 = floors+n, time2+d
@@ -81,12 +93,70 @@ func (s *server) fund(b *testing.B) {
 	}
 }
 
-func (s *server) cycle(b *testing.B, publisher, worker string) {
-	id := s.publish(b, publisher, 1)
-	base := "/api/v1/agent/tasks/" + id
-	claim := s.claim(b, worker, id)
-	d := s.want(b, http.StatusCreated, s.call(b, worker, "POST", base+"/deliveries", pack(claim, 3)))
-	s.want(b, http.StatusOK, s.call(b, publisher, "POST", base+"/deliveries/"+d.at("id").(string)+"/accept", nil))
+// pair is a publisher and a worker behind one connection. It shares the
+// processors with what it measures, so it does only what a client must: write
+// a request, read the answer to its end, and decode what the next call needs.
+type pair struct {
+	b                 *testing.B
+	conn              net.Conn
+	in                *bufio.Reader
+	publisher, worker string
+	task              []byte
+}
+
+func newPair(b *testing.B, s *server) pair {
+	b.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { conn.Close() })
+	text, err := json.Marshal(task(1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return pair{b: b, conn: conn, in: bufio.NewReader(conn), publisher: s.register(b), worker: s.register(b), task: text}
+}
+
+func (p *pair) post(status int, key, path, headers string, body []byte, into any) {
+	text := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s",
+		path, key, len(body), headers, body)
+	if _, err := p.conn.Write(text); err != nil {
+		p.b.Error(err)
+		return
+	}
+	r, err := http.ReadResponse(p.in, nil)
+	if err != nil {
+		p.b.Error(err)
+		return
+	}
+	answer, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != status {
+		p.b.Errorf("%s: got %d %s (%v), want %d", path, r.StatusCode, answer, err, status)
+		return
+	}
+	if err := json.Unmarshal(answer, into); err != nil {
+		p.b.Error(err)
+	}
+}
+
+func (p *pair) cycle() {
+	var task, delivery, accepted struct{ ID, State string }
+	var claimed struct {
+		Claim struct {
+			ClaimID string
+			Epoch   int64
+		}
+	}
+	p.post(http.StatusCreated, p.publisher, "/api/v1/agent/tasks", "Idempotency-Key: "+unique("key")+"\r\n", p.task, &task)
+	base := "/api/v1/agent/tasks/" + task.ID
+	p.post(http.StatusCreated, p.worker, base+"/claim", "", nil, &claimed)
+	pack := fmt.Appendf(nil, `{"claimId":%q,"epoch":%d,"output":{"sum":3},"summaryText":"Added."}`, claimed.Claim.ClaimID, claimed.Claim.Epoch)
+	p.post(http.StatusCreated, p.worker, base+"/deliveries", "", pack, &delivery)
+	p.post(http.StatusOK, p.publisher, base+"/deliveries/"+delivery.ID+"/accept", "", nil, &accepted)
+	if accepted.State != "accepted" {
+		p.b.Errorf("the delivery is %q after all, want accepted", accepted.State)
+	}
 }
 
 // floor runs the four transactions without HTTP, credentials, rules, checks

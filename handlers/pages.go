@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"guildhall/market"
+	"guildhall/store"
 	"guildhall/views"
 )
 
@@ -70,7 +71,7 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 		actor, spendable, err := h.Store.Visitor(ctx, id, time.UnixMicro(h.sessions.GetInt64(ctx, sessionBegan)))
 		switch {
 		case err == nil:
-			r.actor = actor
+			r.by, r.actor = store.Caller{Actor: actor}, actor
 			r.visitor = &views.Visitor{Handle: actor.Handle, Spendable: spendable}
 		case !errors.Is(err, market.ErrNotFound):
 			return err

@@ -68,6 +68,7 @@ type route struct {
 type request struct {
 	echo  echo.Context
 	actor market.Actor
+	by    store.Caller // the actor, with what was read about the task on the way
 	body  []byte
 	once  string
 	// form is the body of a page's form, faults what in it could not be read.
@@ -121,13 +122,19 @@ func (h *Handlers) run(rt route, r *request) (answer, error) {
 	return a, err
 }
 
-// identify finds out who asks.
+// identify finds out who asks. For a change through a key, what it looks at is
+// read in the same round trip; reads load what they show.
 func (h *Handlers) identify(rt route, r *request) (err error) {
-	if rt.page {
+	switch {
+	case rt.page:
 		return h.identifyVisitor(rt, r)
-	}
-	if rt.auth == key {
-		r.actor, err = h.Store.Authenticate(r.ctx(), bearer(r.echo.Request()))
+	case rt.auth == key:
+		id, did := r.echo.Param("id"), r.echo.Param("did")
+		if rt.method == http.MethodGet {
+			id = ""
+		}
+		r.by, err = h.Store.Identify(r.ctx(), bearer(r.echo.Request()), market.TaskID(id), market.DeliveryID(did))
+		r.actor = r.by.Actor
 	}
 	return err
 }
@@ -215,7 +222,7 @@ func (r *request) invalid(bad []market.FieldError) error {
 
 // caller is who asks, with the answer to store if a key was sent.
 func (r *request) caller(present func(any) answer) store.Caller {
-	by := store.Caller{Actor: r.actor}
+	by := r.by
 	if r.once == "" {
 		return by
 	}

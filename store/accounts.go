@@ -90,27 +90,8 @@ func (s *Store) tryRegister(ctx context.Context, r market.Registration, credenti
 // Authenticate finds who holds the API key. A key that is unknown, revoked or
 // expired is market.ErrUnauthenticated.
 func (s *Store) Authenticate(ctx context.Context, key string) (market.Actor, error) {
-	if !market.WellFormedKey(key) {
-		return market.Actor{}, market.ErrUnauthenticated
-	}
-	var row struct {
-		Key     market.KeyID       `db:"key_id"`
-		Account market.AccountID   `db:"account_id"`
-		Kind    market.AccountKind `db:"kind"`
-		Handle  string             `db:"handle"`
-	}
-	err := s.db.GetContext(ctx, &row, `
-		SELECT k.id AS key_id, k.account_id, a.kind, a.handle
-		FROM api_keys k
-		JOIN accounts a ON a.id = k.account_id
-		WHERE k.hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)`,
-		market.HashKey(key), s.now())
-	if err = translate(err); errors.Is(err, market.ErrNotFound) {
-		return market.Actor{}, market.ErrUnauthenticated
-	} else if err != nil {
-		return market.Actor{}, err
-	}
-	return market.Actor{Account: row.Account, Kind: row.Kind, Handle: row.Handle, Key: row.Key}, nil
+	by, err := s.Identify(ctx, key, "", "")
+	return by.Actor, err
 }
 
 // Account is the account with the id.

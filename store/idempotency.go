@@ -35,19 +35,14 @@ type Caller struct {
 	market.Actor
 	// Once is nil if the request carries no Idempotency-Key.
 	Once *Once
+	seen seen
 }
 
 func onceScope(by Caller) string { return string(by.Account) + " " + by.Once.Key }
 
-// guardOnce is queued first: it refuses a key that is being worked on.
-func (b *batch) guardOnce(by Caller) {
-	if by.Once != nil {
-		b.Queue(`SELECT begin_once($1)`, onceScope(by))
-	}
-}
-
-// storeOnce is queued with the effect: a used key breaks the transaction.
-func (b *batch) storeOnce(by Caller, result any, now time.Time) error {
+// once is queued first: it refuses a key that is being worked on, and a used
+// key breaks the transaction. The answer is stored with the effect.
+func (b *batch) once(by Caller, result any, now time.Time) error {
 	if by.Once == nil {
 		return nil
 	}
@@ -55,9 +50,10 @@ func (b *batch) storeOnce(by Caller, result any, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	b.Queue(`INSERT INTO idempotency (account_id, key, request_hash, status, location, answer, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		by.Account, by.Once.Key, by.Once.Hash, a.Status, a.Location, a.Body, now)
+	b.Queue(`
+		INSERT INTO idempotency (account_id, key, request_hash, status, location, answer, created_at)
+		SELECT $2, $3, $4, $5, $6, $7, $8 FROM begin_once($1)`,
+		onceScope(by), plain(by.Account), by.Once.Key, by.Once.Hash, a.Status, a.Location, a.Body, now)
 	return nil
 }
 

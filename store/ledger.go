@@ -8,66 +8,57 @@ import (
 	"guildhall/market"
 )
 
-// post queues transfers: the one door through which credits move. For each
-// wallet touched one statement updates the balance and appends its lines.
-func (b *batch) post(ts []market.Transfer, now time.Time) {
-	var wallet []market.Transfer
-	for _, t := range ts {
-		if t.Debit == market.WalletAccount(t.Account) || t.Credit == market.WalletAccount(t.Account) {
-			wallet = append(wallet, t)
-			continue
-		}
-		b.Queue(`
-			INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			now, t.Kind, t.Debit, t.Credit, t.Amount, t.DebitClass, t.CreditClass, t.Account, nullID(t.Counterparty), nullID(t.Task))
-	}
-	b.postWallet(wallet, now)
-}
-
-// postWallet posts the lines of one wallet: a change touches one at most.
-// later[i] is what the lines after i do to the balance, so that each line
-// shows the balance right after itself.
-func (b *batch) postWallet(ts []market.Transfer, now time.Time) {
-	if len(ts) == 0 {
-		return
-	}
-	var delta market.Funds
-	var kinds, debits, credits, debitClasses, creditClasses []string
-	var amounts []int64
-	later := make([]int64, len(ts))
-	sum := int64(0)
-	for i := len(ts) - 1; i >= 0; i-- {
-		later[i] = sum
-		sum += int64(signed(ts[i]))
-	}
-	for _, t := range ts {
-		kinds, debits, credits = append(kinds, string(t.Kind)), append(debits, t.Debit), append(credits, t.Credit)
-		debitClasses, creditClasses = append(debitClasses, string(t.DebitClass)), append(creditClasses, string(t.CreditClass))
-		amounts = append(amounts, int64(t.Amount))
-		class := t.CreditClass
-		if signed(t) < 0 {
-			class = t.DebitClass
-		}
-		if class == market.Granted {
-			delta.Granted += signed(t)
-		} else {
-			delta.Earned += signed(t)
-		}
-	}
-	first := ts[0]
-	b.Queue(`
+// Transfers are written here only: the one door through which credits move.
+var (
+	insertTransfer = part{"transfer", `
+		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`}
+	insertWalletTransfer = part{"wallet", `
 		WITH w AS (
-			UPDATE wallets SET granted = granted + $2, earned = earned + $3
-			WHERE account_id = $1
+			UPDATE wallets SET granted = granted + $11, earned = earned + $12
+			WHERE account_id = $8
 			RETURNING granted + earned AS total
 		)
 		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, balance_after)
-		SELECT $4, l.kind, l.debit, l.credit, l.amount, l.debit_class, l.credit_class, $1, $5, $6, w.total - l.later
-		FROM w, unnest($7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::text[], $13::bigint[])
-			AS l (kind, debit, credit, amount, debit_class, credit_class, later)`,
-		first.Account, delta.Granted, delta.Earned, now, nullID(first.Counterparty), nullID(first.Task),
-		kinds, debits, credits, amounts, debitClasses, creditClasses, later)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, w.total FROM w`}
+)
+
+// post adds the transfers that touch no wallet.
+func (e *effect) post(ts []market.Transfer, now time.Time) {
+	for _, t := range ts {
+		if !ofWallet(t) {
+			e.add(insertTransfer, line(t, now)...)
+		}
+	}
+}
+
+// post queues the transfers that touch a wallet: each line moves its balance
+// and shows it right after itself.
+func (b *batch) post(ts []market.Transfer, now time.Time) {
+	for _, t := range ts {
+		if !ofWallet(t) {
+			continue
+		}
+		var delta market.Funds
+		switch {
+		case signed(t) < 0 && t.DebitClass == market.Granted, signed(t) > 0 && t.CreditClass == market.Granted:
+			delta.Granted = signed(t)
+		default:
+			delta.Earned = signed(t)
+		}
+		var e effect
+		e.add(insertWalletTransfer, append(line(t, now), delta.Granted, delta.Earned)...)
+		b.effect(e)
+	}
+}
+
+func line(t market.Transfer, now time.Time) []any {
+	return []any{now, t.Kind, t.Debit, t.Credit, t.Amount, t.DebitClass, t.CreditClass, t.Account, nullID(t.Counterparty), nullID(t.Task)}
+}
+
+// ofWallet reports whether the transfer's owner can spend it, before or after.
+func ofWallet(t market.Transfer) bool {
+	return t.Debit == market.WalletAccount(t.Account) || t.Credit == market.WalletAccount(t.Account)
 }
 
 // signed is the amount as the wallet's owner sees it.

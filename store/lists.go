@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/jackc/pgx/v5"
+
 	"guildhall/market"
 )
 
@@ -90,19 +92,25 @@ func listSQL(sort market.Sort, bySkill bool) string {
 }
 
 func (s *Store) taskList(ctx context.Context, query string, args ...any) ([]market.Task, error) {
-	var rows []taskRow
-	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
-		return nil, translate(err)
-	}
-	out := make([]market.Task, 0, len(rows))
-	for _, r := range rows {
-		t, err := r.task()
+	return list(ctx, s, func(row pgx.CollectableRow) (market.Task, error) {
+		var t market.Task
+		err := row.Scan(taskTargets(&t)...)
+		return t, err
+	}, query, args)
+}
+
+// list reads all rows.
+func list[T any](ctx context.Context, s *Store, scan pgx.RowToFunc[T], query string, args []any) ([]T, error) {
+	var out []T
+	err := s.read(ctx, func(c *pgx.Conn) error {
+		rows, err := c.Query(ctx, query, args...)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		out = append(out, t)
-	}
-	return out, nil
+		out, err = pgx.CollectRows(rows, scan)
+		return err
+	})
+	return out, translate(err)
 }
 
 // OwnTasks are the tasks that the account published or worked on, newest
@@ -161,6 +169,9 @@ func firstID(t time.Time) string {
 	return ms[:8] + "-" + ms[8:] + "-7000-8000-000000000000"
 }
 
+// paidColumns are those of the payout of a delivery, if it was paid.
+const paidColumns = `, y.id, y.amount, y.class, y.available_at, y.hold_reason`
+
 const deliveryFrom = `
 	FROM deliveries d
 	JOIN accounts dw ON dw.id = d.worker_id
@@ -171,7 +182,7 @@ const deliveryFrom = `
 // first, older than before: all for the publisher, a worker's own.
 func (s *Store) Deliveries(ctx context.Context, by market.AccountID, id market.TaskID, before market.DeliveryID, limit int) ([]market.Delivery, error) {
 	return s.deliveries(ctx, `
-		SELECT `+deliveryColumns+deliveryFrom+`
+		SELECT `+deliveryColumns+paidColumns+deliveryFrom+`
 		WHERE d.task_id = $1 AND (t.publisher_id = $2 OR d.worker_id = $2) AND ($3::uuid IS NULL OR d.id < $3::uuid)
 		ORDER BY d.id DESC
 		LIMIT $4`, id, by, nullID(before), limit)
@@ -180,9 +191,9 @@ func (s *Store) Deliveries(ctx context.Context, by market.AccountID, id market.T
 // DeliveryHistory is Deliveries without outputs and reports, which can be
 // large: the decided ones, newest first.
 func (s *Store) DeliveryHistory(ctx context.Context, by market.AccountID, id market.TaskID, limit int) ([]market.Delivery, error) {
-	light := strings.NewReplacer("d.output AS", "NULL::json AS", "d.report AS", "NULL::json AS").Replace(deliveryColumns)
+	light := strings.NewReplacer("d.output", "'null'::json", "d.report", "'{}'::json").Replace(deliveryColumns)
 	return s.deliveries(ctx, `
-		SELECT `+light+deliveryFrom+`
+		SELECT `+light+paidColumns+deliveryFrom+`
 		WHERE d.task_id = $1 AND (t.publisher_id = $2 OR d.worker_id = $2) AND d.state <> 'pending'
 		ORDER BY d.id DESC
 		LIMIT $3`, id, by, limit)
@@ -191,7 +202,7 @@ func (s *Store) DeliveryHistory(ctx context.Context, by market.AccountID, id mar
 // Delivery is one delivery, if the account may see it; else market.ErrNotFound.
 func (s *Store) Delivery(ctx context.Context, by market.AccountID, id market.TaskID, delivery market.DeliveryID) (market.Delivery, error) {
 	ds, err := s.deliveries(ctx, `
-		SELECT `+deliveryColumns+deliveryFrom+`
+		SELECT `+deliveryColumns+paidColumns+deliveryFrom+`
 		WHERE d.task_id = $1 AND d.id = $3 AND (t.publisher_id = $2 OR d.worker_id = $2)`, id, by, delivery)
 	if err == nil && len(ds) == 0 {
 		err = market.ErrNotFound
@@ -203,17 +214,21 @@ func (s *Store) Delivery(ctx context.Context, by market.AccountID, id market.Tas
 }
 
 func (s *Store) deliveries(ctx context.Context, query string, args ...any) ([]market.Delivery, error) {
-	var rows []deliveryRow
-	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
-		return nil, translate(err)
-	}
-	out := make([]market.Delivery, 0, len(rows))
-	for _, r := range rows {
-		d, err := r.delivery()
-		if err != nil {
-			return nil, err
+	return list(ctx, s, func(row pgx.CollectableRow) (market.Delivery, error) {
+		var r deliveryRow
+		var payout *market.PayoutID
+		var amount *market.Credits
+		var class *market.Class
+		var available *time.Time
+		var hold *string
+		if err := row.Scan(append(r.targets(), &payout, &amount, &class, &available, &hold)...); err != nil {
+			return market.Delivery{}, err
 		}
-		out = append(out, *d)
-	}
-	return out, nil
+		d := *r.delivery()
+		if payout != nil {
+			d.Payout = &market.Payout{ID: *payout, Account: d.Worker, Task: d.Task, Delivery: d.ID,
+				Amount: *amount, Class: *class, AvailableAt: *available, HoldReason: *hold}
+		}
+		return d, nil
+	}, query, args)
 }

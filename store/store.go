@@ -2,10 +2,10 @@
 // exported method is one use case is one transaction. It knows no HTTP.
 //
 // Every transition of a task has the same shape: load a snapshot, let package
-// market decide, and commit the change as one pipelined batch in one round
-// trip. The first statement of the batch inserts the timeline row (task,
-// version); of two writers that saw the same version one commits and the
-// other loads again. No lock is held while a rule is thought about.
+// market decide, and commit the change in one round trip. One statement writes
+// all tables; it inserts the timeline row (task, version) first, and of two
+// writers that saw the same version one commits and the other loads again. No
+// lock is held while a rule is thought about.
 package store
 
 import (
@@ -95,9 +95,6 @@ func (s *Store) Ping(ctx context.Context) (version string, err error) {
 	return version, translate(err)
 }
 
-// batch queues the statements of one transaction.
-type batch struct{ pgx.Batch }
-
 // commit sends the batch in one round trip. The statements are one implicit
 // transaction: all of them happen or none. Deadlocks and serialisation
 // failures are tried again.
@@ -112,7 +109,32 @@ func (s *Store) commit(ctx context.Context, b *batch) error {
 }
 
 func (s *Store) send(ctx context.Context, b *batch) error {
-	conn, err := s.db.Connx(ctx)
+	return s.onConn(ctx, func(c *pgx.Conn) error {
+		return c.SendBatch(ctx, &pgx.Batch{QueuedQueries: b.QueuedQueries}).Close()
+	})
+}
+
+// read runs f, which only reads, on a connection of the pool. If the server
+// has closed that one meanwhile it runs f again on another.
+func (s *Store) read(ctx context.Context, f func(*pgx.Conn) error) error {
+	var err error
+	for range 3 {
+		broken := false
+		err = s.onConn(ctx, func(c *pgx.Conn) error {
+			err := f(c)
+			broken = c.IsClosed()
+			return err
+		})
+		if err == nil || !broken || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
+}
+
+// onConn runs f on a connection of the pool.
+func (s *Store) onConn(ctx context.Context, f func(*pgx.Conn) error) error {
+	conn, err := s.db.DB.Conn(ctx)
 	if err != nil {
 		return err
 	}
@@ -122,6 +144,6 @@ func (s *Store) send(ctx context.Context, b *batch) error {
 		if !ok {
 			return errors.New("store: not a pgx connection")
 		}
-		return c.Conn().SendBatch(ctx, &pgx.Batch{QueuedQueries: b.QueuedQueries}).Close()
+		return f(c.Conn())
 	})
 }

@@ -14,6 +14,17 @@ import (
 // cover it; of concurrent publishes as many succeed as the wallet can fund.
 func (s *Store) PublishTask(ctx context.Context, by Caller, d market.Draft) (market.Snapshot, error) {
 	id := newID[market.TaskID]()
+	if have := by.seen.funds; have != nil {
+		now := s.now()
+		change, err := market.Publish(by.Actor, id, d, *have, now)
+		// Granted credits go first whatever has come since; a split must be
+		// made of what is there now.
+		if err == nil && change.Snapshot.Escrow.Earned == 0 {
+			if after, err := s.apply(ctx, by, market.Snapshot{}, change, now); !errors.Is(err, errFundsMoved) {
+				return after, err
+			}
+		}
+	}
 	released := false
 	for range maxRaces {
 		have, err := s.funds(ctx, by.Account)
@@ -32,7 +43,7 @@ func (s *Store) PublishTask(ctx context.Context, by Caller, d market.Draft) (mar
 		if err != nil {
 			return market.Snapshot{}, err
 		}
-		after, err := s.apply(ctx, by, change, now)
+		after, err := s.apply(ctx, by, market.Snapshot{}, change, now)
 		if !errors.Is(err, errFundsMoved) {
 			return after, err
 		}
@@ -79,8 +90,12 @@ func (s *Store) ReleaseClaim(ctx context.Context, by Caller, id market.TaskID, l
 
 // Task is the task as it is now. A clock that has run out acts first.
 func (s *Store) Task(ctx context.Context, by market.Actor, id market.TaskID) (market.Snapshot, error) {
+	return s.current(ctx, Caller{Actor: by}, id)
+}
+
+func (s *Store) current(ctx context.Context, by Caller, id market.TaskID) (market.Snapshot, error) {
 	for range maxRaces {
-		snap, err := s.load(ctx, by.Account, id, "")
+		snap, err := s.snapshot(ctx, &by, id, "")
 		if err != nil || !snap.Due(s.now()) {
 			return snap, err
 		}
@@ -94,7 +109,7 @@ func (s *Store) Task(ctx context.Context, by market.Actor, id market.TaskID) (ma
 // OpenDelivery is the first half of delivering: it says whether the caller may
 // deliver now and returns the task whose contract the package must satisfy.
 func (s *Store) OpenDelivery(ctx context.Context, by Caller, id market.TaskID, l Lease) (market.Snapshot, error) {
-	t, err := s.Task(ctx, by.Actor, id)
+	t, err := s.current(ctx, by, id)
 	if err != nil {
 		return market.Snapshot{}, err
 	}
@@ -112,6 +127,7 @@ func (s *Store) Deliver(ctx context.Context, by Caller, t market.Snapshot, l Lea
 	}
 	after, err := s.decideAndCommit(ctx, by, t, decide, s.now())
 	if errors.Is(err, errRaceLost) {
+		by.seen = seen{} // as old as the task that lost
 		return s.transition(ctx, by, t.ID, "", decide)
 	}
 	return after, err

@@ -22,7 +22,7 @@ const maxRaces = 10
 func (s *Store) transition(ctx context.Context, by Caller, id market.TaskID, delivery market.DeliveryID, decide rule) (market.Snapshot, error) {
 	for range maxRaces {
 		now := s.now()
-		snap, err := s.load(ctx, by.Account, id, delivery)
+		snap, err := s.snapshot(ctx, &by, id, delivery)
 		if err != nil {
 			return market.Snapshot{}, err
 		}
@@ -45,7 +45,7 @@ func (s *Store) decideAndCommit(ctx context.Context, by Caller, snap market.Snap
 	if err != nil {
 		return market.Snapshot{}, err
 	}
-	return s.apply(ctx, by, change, now)
+	return s.apply(ctx, by, snap, change, now)
 }
 
 // tick makes the transition of a clock that has run out, if it still has.
@@ -58,7 +58,7 @@ func (s *Store) tick(ctx context.Context, id market.TaskID) error {
 	if !snap.Due(now) {
 		return nil
 	}
-	_, err = s.apply(ctx, Caller{}, snap.Tick(newID[market.PayoutID](), s.opts.Hold, now), now)
+	_, err = s.apply(ctx, Caller{}, snap, snap.Tick(newID[market.PayoutID](), s.opts.Hold, now), now)
 	if errors.Is(err, errRaceLost) {
 		return nil
 	}
@@ -66,102 +66,111 @@ func (s *Store) tick(ctx context.Context, id market.TaskID) error {
 }
 
 // apply makes a change true in one transaction and returns the snapshot after.
-func (s *Store) apply(ctx context.Context, by Caller, c market.Change, now time.Time) (market.Snapshot, error) {
+func (s *Store) apply(ctx context.Context, by Caller, was market.Snapshot, c market.Change, now time.Time) (market.Snapshot, error) {
 	after := c.Snapshot
 	if c.Event != market.EventPublished {
 		after.Version++
 	}
 	var b batch
-	b.guardOnce(by)
-	b.Queue(`INSERT INTO task_events (task_id, version, at, event, actor_id, key_id) VALUES ($1, $2, $3, $4, $5, $6)`,
-		after.ID, after.Version, now, c.Event, nullID(by.Account), nullID(by.Key))
-	b.task(c, after)
-	b.listing(c.Was, after.Task)
-	b.claim(c)
-	b.delivery(c)
-	b.payout(c.Payout)
-	if err := b.storeOnce(by, after, now); err != nil {
+	if err := b.once(by, after, now); err != nil {
 		return market.Snapshot{}, err
 	}
+	var e effect
+	e.add(insertEvent, after.ID, after.Version, now, c.Event, nullID(by.Account), nullID(by.Key)) // first: it decides races
+	e.task(c, after)
+	e.listing(c.Was, after.Task)
+	e.claim(was.Claim, c)
+	e.delivery(was.Delivery, c)
+	e.payout(c.Payout)
+	e.post(c.Transfers, now)
+	b.effect(e)
 	b.post(c.Transfers, now) // last: the wallet is the contended row
 	return after, s.commit(ctx, &b)
 }
 
-func (b *batch) task(c market.Change, t market.Snapshot) {
-	if c.Event != market.EventPublished {
-		b.Queue(`
-			UPDATE tasks SET state = $2, version = $3, epoch = $4, escrow_granted = $5, escrow_earned = $6,
-				due_at = $7, appeal_by = $8, case_until = $9
-			WHERE id = $1`,
-			t.ID, t.State, t.Version, t.Epoch, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.AppealBy, t.CaseUntil)
-		return
-	}
-	b.Queue(`
+var (
+	insertEvent = part{"event", `
+		INSERT INTO task_events (task_id, version, at, event, actor_id, key_id) VALUES ($1, $2, $3, $4, $5, $6)`}
+	insertTask = part{"newtask", `
 		INSERT INTO tasks (id, publisher_id, state, version, title, brief, skills, mode, reward, payload, output_schema,
 			rules, attachments, claim_minutes, review_hours, max_attempts, max_accepted, deadline, created_at,
 			escrow_granted, escrow_earned, due_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
-		t.ID, t.Publisher, t.State, t.Version, t.Title, t.Brief, t.Skills, t.Mode, t.Reward, rawJSON(t.Payload), rawJSON(t.OutputSchema),
-		string(toDocument(orEmpty(t.Rules))), string(toDocument(orEmpty(t.Attachments))), t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`}
+	updateTask = part{"task", `
+		UPDATE tasks SET state = $2, version = $3, epoch = $4, escrow_granted = $5, escrow_earned = $6,
+			due_at = $7, appeal_by = $8, case_until = $9
+		WHERE id = $1`}
+	insertListing = part{"list", `
+		INSERT INTO task_skills (skill, task_id, reward, deadline)
+		SELECT s, $1, $2, $3 FROM unnest($4::text[]) s`}
+	deleteListing = part{"unlist", `
+		DELETE FROM task_skills WHERE task_id = $1`}
+	insertClaim = part{"newclaim", `
+		INSERT INTO claims (id, task_id, worker_id, epoch, claimed_at, lease_from, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`}
+	updateClaim = part{"claim", `
+		UPDATE claims SET lease_from = $2, expires_at = $3, ended_at = $4, outcome = $5 WHERE id = $1`}
+	insertDelivery = part{"newdelivery", `
+		INSERT INTO deliveries (id, task_id, claim_id, worker_id, state, attempt, output, summary_text, attachments, report, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`}
+	updateDelivery = part{"delivery", `
+		UPDATE deliveries SET state = $2, review = $3 WHERE id = $1`}
+	insertPayout = part{"payout", `
+		INSERT INTO payouts (id, account_id, task_id, delivery_id, amount, class, available_at, hold_reason, state)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'pending')`}
+)
+
+func (e *effect) task(c market.Change, t market.Snapshot) {
+	if c.Event != market.EventPublished {
+		e.add(updateTask, t.ID, t.State, t.Version, t.Epoch, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.AppealBy, t.CaseUntil)
+		return
+	}
+	e.add(insertTask, t.ID, t.Publisher, t.State, t.Version, t.Title, t.Brief, t.Skills, t.Mode, t.Reward, rawJSON(t.Payload), rawJSON(t.OutputSchema),
+		toDocument(orEmpty(t.Rules)), toDocument(orEmpty(t.Attachments)), t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
 		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt)
 }
 
 // listing keeps the rows that the market is read from: open tasks only.
-func (b *batch) listing(was market.State, t market.Task) {
+func (e *effect) listing(was market.State, t market.Task) {
 	switch {
 	case t.State == market.Open && was != market.Open:
-		b.Queue(`
-			INSERT INTO task_skills (skill, task_id, reward, deadline)
-			SELECT s, $1, $2, $3 FROM unnest($4::text[]) s`, t.ID, t.Reward, t.Deadline, t.Skills)
+		e.add(insertListing, t.ID, t.Reward, t.Deadline, t.Skills)
 	case t.State != market.Open && was == market.Open:
-		b.Queue(`DELETE FROM task_skills WHERE task_id = $1`, t.ID)
+		e.add(deleteListing, t.ID)
 	}
 }
 
-func (b *batch) claim(c market.Change) {
+// claim writes the claim if the change has one of its own: rules replace what
+// they change and leave the rest of the snapshot as it was.
+func (e *effect) claim(was *market.Claim, c market.Change) {
 	k := c.Snapshot.Claim
-	if k == nil {
-		return
+	switch {
+	case c.NewClaim:
+		e.add(insertClaim, k.ID, k.Task, k.Worker, k.Epoch, k.ClaimedAt, k.LeaseFrom, k.ExpiresAt)
+	case k != was:
+		e.add(updateClaim, k.ID, k.LeaseFrom, k.ExpiresAt, k.EndedAt, nullID(k.Outcome))
 	}
-	if c.NewClaim {
-		b.Queue(`
-			INSERT INTO claims (id, task_id, worker_id, epoch, claimed_at, lease_from, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			k.ID, k.Task, k.Worker, k.Epoch, k.ClaimedAt, k.LeaseFrom, k.ExpiresAt)
-		return
-	}
-	b.Queue(`UPDATE claims SET lease_from = $2, expires_at = $3, ended_at = $4, outcome = $5 WHERE id = $1`,
-		k.ID, k.LeaseFrom, k.ExpiresAt, k.EndedAt, nullID(k.Outcome))
 }
 
-func (b *batch) delivery(c market.Change) {
+func (e *effect) delivery(was *market.Delivery, c market.Change) {
 	d := c.Snapshot.Delivery
-	if d == nil {
-		return
+	switch {
+	case c.NewDelivery:
+		e.add(insertDelivery, d.ID, d.Task, d.Claim, d.Worker, d.State, d.Attempt, rawJSON(d.Output), d.SummaryText,
+			toDocument(orEmpty(d.Attachments)), toDocument(d.Report), d.CreatedAt)
+	case d != was:
+		var review any
+		if d.Review != nil {
+			review = toDocument(d.Review)
+		}
+		e.add(updateDelivery, d.ID, d.State, review)
 	}
-	if c.NewDelivery {
-		b.Queue(`
-			INSERT INTO deliveries (id, task_id, claim_id, worker_id, state, attempt, output, summary_text, attachments, report, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-			d.ID, d.Task, d.Claim, d.Worker, d.State, d.Attempt, rawJSON(d.Output), d.SummaryText,
-			string(toDocument(orEmpty(d.Attachments))), string(toDocument(d.Report)), d.CreatedAt)
-		return
-	}
-	var review any
-	if d.Review != nil {
-		review = string(toDocument(d.Review))
-	}
-	b.Queue(`UPDATE deliveries SET state = $2, review = $3 WHERE id = $1`, d.ID, d.State, review)
 }
 
-func (b *batch) payout(p *market.Payout) {
-	if p == nil {
-		return
+func (e *effect) payout(p *market.Payout) {
+	if p != nil {
+		e.add(insertPayout, p.ID, p.Account, p.Task, p.Delivery, p.Amount, p.Class, p.AvailableAt, p.HoldReason)
 	}
-	b.Queue(`
-		INSERT INTO payouts (id, account_id, task_id, delivery_id, amount, class, available_at, hold_reason, state)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'pending')`,
-		p.ID, p.Account, p.Task, p.Delivery, p.Amount, p.Class, p.AvailableAt, p.HoldReason)
 }
 
 func orEmpty[T any](s []T) []T {

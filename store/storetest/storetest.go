@@ -99,8 +99,14 @@ func template() string { return "template_" + db.Hash() }
 // start joins the run's cluster, or starts it. Test binaries of one run share
 // a folder: each holds a shared lock on it while it runs, and whoever can turn
 // its lock into an exclusive one at the end is the last and stops the cluster.
+// With GUILDHALL_TEST_DURABLE set it commits as a real one does, for measuring.
 func start() (*server, error) {
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("guildhall-test-%d", os.Getuid()))
+	name := "guildhall-test"
+	durable := os.Getenv("GUILDHALL_TEST_DURABLE") != ""
+	if durable {
+		name += "-durable"
+	}
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("%s-%d", name, os.Getuid()))
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return nil, err
 	}
@@ -113,7 +119,7 @@ func start() (*server, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	options := cluster.Options{Dir: dir, Fast: true, MaxConnections: 400}
+	options := cluster.Options{Dir: dir, Fast: !durable, MaxConnections: 400}
 	c, err := join(ctx, options)
 	if err != nil {
 		return nil, err
