@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,6 +42,8 @@ type Options struct {
 type Store struct {
 	db   *sqlx.DB
 	opts Options
+	// holding is set while this store holds the clocks of all others.
+	holding atomic.Bool
 }
 
 // Open connects to a migrated database.

@@ -41,6 +41,7 @@ type config struct {
 	trustedProxies                   []*net.IPNet
 	logger                           *slog.Logger
 	noMigrate                        bool
+	password                         string
 	args                             []string
 }
 
@@ -65,6 +66,9 @@ func parseConfig(command string, args, env []string, errs io.Writer) (config, er
 	var c config
 	if command == "serve" {
 		flags.BoolVar(&c.noMigrate, "no-migrate", false, "refuse to start on an older schema instead of migrating")
+	}
+	if command == "demo" {
+		flags.StringVar(&c.password, "password", "", "password of the demo account (default a random one, printed at the end)")
 	}
 	for k := range known {
 		if strings.HasPrefix(k, "GUILDHALL_") && !names[k] {
