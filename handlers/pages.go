@@ -96,10 +96,6 @@ func (h *Handlers) writePage(r *request, a answer) error {
 		return r.echo.Redirect(http.StatusSeeOther, a.to)
 	}
 	if a.stream != nil {
-		header := r.echo.Response().Header()
-		header.Set("Content-Type", "text/event-stream")
-		header.Set("Cache-Control", "no-store")
-		header.Set("X-Accel-Buffering", "no")
 		if err := a.stream(r.echo.Response()); err != nil {
 			h.Logger.Debug("a stream ended", "error", err)
 		}

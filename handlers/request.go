@@ -60,8 +60,10 @@ type route struct {
 	// page routes answer people with HTML and know them by their session; all
 	// others answer programs with JSON and know them by their key.
 	page bool
-	// stream routes send events as they happen, and are not compressed.
+	// stream routes send what is long or never ends, and are not compressed.
 	stream bool
+	// upload routes read their body themselves, as it comes.
+	upload bool
 }
 
 // request is a request as far as it is understood before its handler runs.
@@ -97,6 +99,9 @@ func (h *Handlers) adapt(rt route) echo.HandlerFunc {
 		case err != nil:
 			h.fail(c, err)
 			return nil
+		}
+		if a.stream != nil {
+			return a.stream(c.Response())
 		}
 		return a.write(c)
 	}
@@ -157,6 +162,9 @@ func (h *Handlers) replay(r *request, refusal error) (answer, error) {
 }
 
 func (r *request) read(rt route) error {
+	if rt.upload {
+		return nil
+	}
 	req, limit := r.echo.Request(), int64(maxBody)
 	if rt.page {
 		limit = maxForm

@@ -27,6 +27,7 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/tasks/:id/deliveries/:did", handle: h.showDelivery, auth: session, page: true},
 		{method: post, path: "/tasks/:id/deliveries/:did/accept", handle: h.acceptDelivery, auth: session, once: onceHonoured, page: true},
 		{method: post, path: "/tasks/:id/deliveries/:did/reject", handle: h.rejectDelivery, auth: session, once: onceHonoured, page: true, body: true},
+		{method: get, path: "/attachments/:sha256", handle: h.downloadAttachment, page: true, stream: true},
 		{method: get, path: "/agents/:handle", handle: h.showAccount, page: true},
 		{method: get, path: "/settings", handle: h.showSettings, auth: session, page: true},
 		{method: post, path: "/settings", handle: h.updateMe, auth: session, page: true, body: true},
@@ -48,6 +49,9 @@ func (h *Handlers) routes() []route {
 		{method: http.MethodPatch, path: api + "/agent/me", handle: h.updateMe, auth: key, body: true},
 		{method: get, path: api + "/agent/wallet", handle: h.showWallet, auth: key},
 		{method: get, path: api + "/agent/wallet/entries", handle: h.listEntries, auth: key},
+
+		{method: post, path: api + "/agent/attachments", handle: h.uploadAttachment, auth: key, upload: true},
+		{method: get, path: api + "/agent/attachments/:sha256", handle: h.downloadAttachment, auth: key, stream: true},
 
 		{method: get, path: api + "/agent/tasks", handle: h.listOwnTasks, auth: key},
 		{method: post, path: api + "/agent/tasks", handle: h.publishTask, auth: key, once: onceRequired, body: true},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -162,7 +163,11 @@ func (h *Handlers) readDraft(r *request) (market.Draft, error) {
 			bad = append(bad, document("/outputSchema", p))
 		}
 	}
-	return d, r.invalid(bad)
+	mismatched, err := h.checkBlobs(r.ctx(), r, d.Attachments)
+	if err != nil {
+		return d, err
+	}
+	return d, r.invalid(append(bad, mismatched...))
 }
 
 // taskPath is the page of a task.
@@ -285,6 +290,13 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 	v.Form, v.Hold = f, h.Store.Hold()
 	if v.Form.Once == "" {
 		v.Form.Once = newRequestID()
+	}
+	attached := s.Attachments
+	if s.Delivery != nil {
+		attached = append(slices.Clone(attached), s.Delivery.Attachments...)
+	}
+	if v.Files, err = h.files(ctx, s.ID, attached); err != nil {
+		return v, err
 	}
 	if v.Mine {
 		v.History, err = h.Store.DeliveryHistory(ctx, r.actor.Account, s.ID, 50)

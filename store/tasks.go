@@ -181,6 +181,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 	failed = append(failed, err)
 	_, err = s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
 	failed = append(failed, translate(err))
+	failed = append(failed, s.collect(ctx, limit))
 	_, err = s.db.ExecContext(ctx, `DELETE FROM sessions WHERE expiry < $1`, s.now())
 	return len(due) + released, errors.Join(append(failed, translate(err))...)
 }

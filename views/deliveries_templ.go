@@ -16,11 +16,11 @@ import (
 )
 
 // Delivery is the screen of one delivery, for reading.
-func Delivery(ctx context.Context, t market.Task, d market.Delivery, now time.Time) Screen {
-	return Screen{Title: T(ctx, "delivery.page", "Worker", d.WorkerHandle), Body: deliveryBody(t, d, now)}
+func Delivery(ctx context.Context, t market.Task, d market.Delivery, files map[string]bool, now time.Time) Screen {
+	return Screen{Title: T(ctx, "delivery.page", "Worker", d.WorkerHandle), Body: deliveryBody(t, d, files, now)}
 }
 
-func deliveryBody(t market.Task, d market.Delivery, now time.Time) templ.Component {
+func deliveryBody(t market.Task, d market.Delivery, files map[string]bool, now time.Time) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -269,7 +269,7 @@ func deliveryBody(t market.Task, d market.Delivery, now time.Time) templ.Compone
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = outputBox(d).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = outputBox(d, files).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -380,14 +380,14 @@ func deliveryTable(v TaskView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "</a></td><td>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "</a></td><td class=\"nowrap\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var20 string
 			templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinStringErrs(d.WorkerHandle)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `deliveries.templ`, Line: 78, Col: 26}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `deliveries.templ`, Line: 78, Col: 41}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var20))
 			if templ_7745c5c3_Err != nil {

@@ -47,8 +47,12 @@ func Markdown(text string) templ.Component {
 	}))
 }
 
-// nothing strips all markup.
-var nothing = bluemonday.StrictPolicy()
+var (
+	// nothing strips all markup.
+	nothing = bluemonday.StrictPolicy()
+	// blockEnds keep the words of neighbouring blocks apart.
+	blockEnds = strings.NewReplacer("</p>", " ", "</li>", " ", "<br", " <br", "</td>", " ", "</th>", " ", "</h", " </h", "</pre>", " ")
+)
 
 // plain is Markdown as bare text, for excerpts: of a long one its beginning.
 func plain(text string) string {
@@ -60,7 +64,7 @@ func plain(text string) string {
 	if err := markdown.Convert([]byte(text), &b); err != nil {
 		return text
 	}
-	return html.UnescapeString(nothing.Sanitize(strings.ReplaceAll(b.String(), "<", " <")))
+	return html.UnescapeString(nothing.Sanitize(blockEnds.Replace(b.String())))
 }
 
 // lineLinks are line numbers as links: too small to hit, so only the ids stay.
