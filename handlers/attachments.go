@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"guildhall/market"
@@ -38,6 +41,92 @@ func (h *Handlers) uploadAttachment(r *request) (answer, error) {
 		return answer{}, err
 	}
 	return answer{status: http.StatusCreated, location: "/api/v1/agent/attachments/" + b.SHA256, json: blobJSON{b.SHA256, b.Bytes, b.MediaType}}, nil
+}
+
+// maxFormFiles bounds what one form may bring, in bytes.
+const maxFormFiles = 128 << 20
+
+// readFiles reads a form with files. Each file is kept as an upload and stands
+// in the form as an attachment, so that a refused form keeps it. A stranger's
+// files are passed over.
+func (h *Handlers) readFiles(r *request) error {
+	if err := http.NewResponseController(r.echo.Response()).SetReadDeadline(time.Now().Add(uploadTime)); err != nil {
+		return err
+	}
+	body := http.MaxBytesReader(r.echo.Response(), r.echo.Request().Body, maxFormFiles)
+	parts := multipart.NewReader(body, r.multipart)
+	r.form = url.Values{}
+	left := int64(maxForm)
+	var files []market.Attachment
+	for {
+		part, err := parts.NextPart()
+		switch {
+		case err == io.EOF:
+			r.addFiles(files)
+			r.body = []byte(r.form.Encode()) // what an idempotency key is compared by
+			return nil
+		case err != nil:
+			return readFault(err)
+		case part.FileName() != "" && r.visitor == nil:
+			continue
+		case part.FileName() != "":
+			b, err := h.Store.Upload(r.ctx(), r.actor, brokenOff{part}, market.MaxAttachmentBytes)
+			if err != nil {
+				return readFault(err)
+			}
+			files = append(files, market.Attachment{Name: part.FileName(), MediaType: b.MediaType, Bytes: b.Bytes, SHA256: b.SHA256})
+		default:
+			text, err := io.ReadAll(io.LimitReader(part, left+1))
+			if left -= int64(len(text)); err != nil || left < 0 {
+				return errors.Join(market.ErrTooLarge, err)
+			}
+			if part.FormName() != "" && !isEmptyFile(part) {
+				r.form.Add(part.FormName(), string(text))
+			}
+		}
+	}
+}
+
+// isEmptyFile reports whether the part is a file field without a file.
+func isEmptyFile(part *multipart.Part) bool {
+	_, params, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	_, file := params["filename"]
+	return file
+}
+
+func readFault(err error) error {
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return market.ErrTooLarge
+	}
+	var known *market.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return errors.Join(market.ErrUnreadable, err)
+}
+
+// addFiles writes attachments into the form: those that it kept from before,
+// whose box is still ticked, and the new ones.
+func (r *request) addFiles(fresh []market.Attachment) {
+	var all []market.Attachment
+	for i := range maxRows {
+		row := "attachments." + strconv.Itoa(i) + "."
+		if sum := r.form.Get(row + "sha256"); sum != "" {
+			n, _ := strconv.ParseInt(r.form.Get(row+"bytes"), 10, 64) // a wrong one is refused later
+			all = append(all, market.Attachment{Name: r.form.Get(row + "name"), MediaType: r.form.Get(row + "mediaType"), Bytes: n, SHA256: sum})
+		}
+		for _, member := range []string{"name", "mediaType", "bytes", "sha256"} {
+			r.form.Del(row + member)
+		}
+	}
+	for i, a := range append(all, fresh...) {
+		row := "attachments." + strconv.Itoa(i) + "."
+		r.form.Set(row+"name", a.Name)
+		r.form.Set(row+"mediaType", a.MediaType)
+		r.form.Set(row+"bytes", strconv.FormatInt(a.Bytes, 10))
+		r.form.Set(row+"sha256", a.SHA256)
+	}
 }
 
 // brokenOff makes a body that ends too early a refusal instead of a failure.

@@ -2,14 +2,19 @@ package handlers_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/PuerkitoBio/goquery"
 
 	"guildhall/market"
 )
@@ -98,4 +103,84 @@ func TestUploadsThatBreakOff(t *testing.T) {
 	if err := s.store.DB().Get(&kept, `SELECT count(*) FROM blobs`); err != nil || kept != 0 {
 		t.Errorf("%d blobs are kept (%v)", kept, err)
 	}
+}
+
+// sendFiles posts a form with files as a browser does.
+func (b *browser) sendFiles(t *testing.T, path string, fields url.Values, files map[string]string) screen {
+	t.Helper()
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	for name, values := range fields {
+		for _, v := range values {
+			if err := w.WriteField(name, v); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, content := range files {
+		part, err := w.CreateFormFile("files", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = part.Write([]byte(content))
+	}
+	w.Close()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", b.s.URL+path, &body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", w.FormDataContentType())
+	res, err := b.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	doc, err := goquery.NewDocumentFromReader(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return screen{status: res.StatusCode, path: res.Request.URL.Path, header: res.Header, text: doc.Text(), doc: doc}
+}
+
+func TestPublishFormBringsFiles(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mara, _ := s.human(t)
+	fill := url.Values{"title": {"x"}, "brief": {"Read the scans, please."}, "reward": {"5"}, "idempotencyKey": {"files-1"}}
+	refused := mara.sendFiles(t, "/tasks", fill, map[string]string{"scan.txt": "one two three", "": ""}).want(t, 422, "/tasks")
+	if name, _ := refused.doc.Find(`[name="attachments.0.name"]`).Attr("value"); name != "scan.txt" {
+		t.Errorf("the refused form lost its file: %s", refused.doc.Find("form.publish .field").Text())
+	}
+	keep := url.Values{}
+	refused.doc.Find(`form.publish input[name^="attachments."]`).Each(func(_ int, f *goquery.Selection) {
+		keep.Set(f.AttrOr("name", ""), f.AttrOr("value", ""))
+	})
+	fill["title"] = []string{"Read the scans"}
+	for k, v := range keep {
+		fill[k] = v
+	}
+	done := mara.sendFiles(t, "/tasks", fill, map[string]string{"second.txt": "four"})
+	if done.status != 200 || done.doc.Find(".attach a").Length() != 2 {
+		t.Fatalf("got %d at %s with %s", done.status, done.path, done.doc.Find(".files").Text())
+	}
+	if again := mara.sendFiles(t, "/tasks", fill, map[string]string{"second.txt": "four"}); again.path != done.path {
+		t.Errorf("sent again it led to %s, want %s", again.path, done.path)
+	}
+	link, _ := done.doc.Find(".attach a").First().Attr("href")
+	if got := s.browser(t).get(t, link); got.status != 200 || got.text != "one two three" {
+		t.Errorf("everybody reads a task's files, but got %d %q", got.status, got.text)
+	}
+	fill.Del("attachments.0.sha256") // its box is no longer ticked
+	fill.Set("idempotencyKey", "files-2")
+	if without := mara.sendFiles(t, "/tasks", fill, nil); without.doc.Find(".attach li").Length() != 0 || without.status != 200 {
+		t.Errorf("an unticked file stays: %d %s", without.status, without.doc.Find(".files").Text())
+	}
+	if _, err := s.store.DB().Exec(`DELETE FROM sessions`); err != nil {
+		t.Fatal(err)
+	}
+	asked := mara.sendFiles(t, "/tasks", fill, map[string]string{"scan.txt": "one two three"}).want(t, 401, "/tasks")
+	if kept, _ := asked.doc.Find(`[name="resume"]`).Attr("value"); !strings.Contains(kept, "Read the scans") {
+		t.Errorf("the log-in form lost what was typed: %s", kept)
+	}
+	s.balanced(t)
 }

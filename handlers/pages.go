@@ -79,7 +79,10 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 	}
 	if rt.auth == session && r.visitor == nil {
 		if r.echo.Request().Method != http.MethodGet {
-			_ = r.read(rt) // what was typed goes along to the log-in form
+			// What was typed goes along to the log-in form, files do not.
+			if _ = r.read(rt); r.multipart != "" {
+				_ = h.readFiles(r)
+			}
 		}
 		return market.ErrUnauthenticated
 	}
