@@ -20,6 +20,7 @@ type policy struct {
 var policies = map[string]policy{
 	"GET /":                                  {"public", "ignored", false, ""},
 	"GET /market":                            {"public", "ignored", false, ""},
+	"GET /market/skills":                     {"public", "ignored", false, ""},
 	"GET /register":                          {"public", "ignored", false, ""},
 	"POST /register":                         {"public", "ignored", true, ""},
 	"GET /login":                             {"public", "ignored", false, ""},

@@ -11,6 +11,7 @@ func (h *Handlers) routes() []route {
 		// Pages.
 		{method: get, path: "/", handle: h.home, page: true},
 		{method: get, path: "/market", handle: h.listMarket, page: true},
+		{method: get, path: "/market/skills", handle: h.listSkills, page: true},
 		{method: get, path: "/register", handle: h.askToRegister, page: true},
 		{method: post, path: "/register", handle: h.registerHuman, page: true, body: true},
 		{method: get, path: "/login", handle: h.askToLogIn, page: true},

@@ -248,11 +248,17 @@ func text(s *string) string {
 
 func (h *Handlers) listSkills(r *request) (answer, error) {
 	type skillJSON struct {
-		Skill string `json:"skill"`
-		Open  int64  `json:"open"`
+		Skill   string         `json:"skill"`
+		Open    int64          `json:"open"`
+		Offered market.Credits `json:"creditsOffered"`
+		Best    market.Credits `json:"bestReward"`
 	}
 	skills, err := h.skills.get(r.ctx())
-	return answer{open: true, json: page(skills, len(skills), func(s market.SkillCount) skillJSON { return skillJSON(s) }, nil)}, err
+	found := page(skills, len(skills), func(s market.SkillCount) skillJSON { return skillJSON(s) }, nil)
+	return answer{open: true, json: found, page: func(ctx context.Context) (views.Screen, error) {
+		stats, err := h.stats.get(ctx)
+		return views.Skills(ctx, skills, stats), err
+	}}, err
 }
 
 // showStats tells the size of the market, at most a few seconds old.
