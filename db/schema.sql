@@ -88,7 +88,8 @@ CREATE TABLE public.logins (
     account_id uuid NOT NULL,
     email text NOT NULL,
     password_hash text NOT NULL,
-    created_at timestamp with time zone NOT NULL
+    created_at timestamp with time zone NOT NULL,
+    sessions_from timestamp with time zone
 );
 
 CREATE TABLE public.payouts (
@@ -145,7 +146,7 @@ CREATE TABLE public.tasks (
     reward bigint NOT NULL,
     payload json,
     output_schema json,
-    rules jsonb NOT NULL,
+    rules json NOT NULL,
     attachments jsonb NOT NULL,
     claim_minutes integer NOT NULL,
     review_hours integer NOT NULL,

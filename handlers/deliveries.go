@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"guildhall/market"
-	"guildhall/market/verify"
 	"guildhall/store"
 	"guildhall/views"
 )
@@ -54,7 +53,7 @@ func (h *Handlers) deliver(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	report, err := h.Verifier.Verify(ctx, verify.Job{Schema: task.OutputSchema, Output: pack.Output})
+	report, err := h.Verifier.Verify(ctx, job(task.Task, pack))
 	if err != nil {
 		return answer{}, err
 	}

@@ -147,22 +147,11 @@ func (h *Handlers) readDraft(r *request) (market.Draft, error) {
 	}
 	d := in.draft()
 	bad := d.Clean(time.Now().UTC().Truncate(time.Microsecond))
-	if len(d.Payload) > 0 {
-		if p := verify.CheckJSON(d.Payload, verify.PayloadLimits); p != nil {
-			bad = append(bad, document("/payload", *p))
-		}
+	more, err := h.admit(r.ctx(), d, bad)
+	if err != nil {
+		return d, err
 	}
-	if len(d.OutputSchema) > 0 {
-		problems, err := h.Verifier.AdmitSchema(r.ctx(), d.OutputSchema)
-		if err != nil {
-			h.Logger.Error("the verifier does not answer", "error", err)
-			return d, market.ErrVerifierUnavailable.After(5 * time.Second)
-		}
-		for _, p := range problems {
-			bad = append(bad, document("/outputSchema", p))
-		}
-	}
-	return d, r.invalid(bad)
+	return d, r.invalid(append(bad, more...))
 }
 
 // taskPath is the page of a task.

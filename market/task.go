@@ -44,17 +44,6 @@ const (
 	leaseCap = 4
 )
 
-// Rule is a condition on a delivery beyond the output schema. RuleManual is
-// decided by the publisher.
-type Rule struct {
-	Name string `json:"name"`
-	Kind string `json:"kind"`
-	Text string `json:"text"`
-}
-
-// RuleManual is the kind of a rule that the publisher decides.
-const RuleManual = "manual"
-
 // Attachment describes a file by its content.
 type Attachment struct {
 	Name      string `json:"name"`
@@ -113,6 +102,7 @@ type Draft struct {
 	Payload      json.RawMessage
 	OutputSchema json.RawMessage
 	Rules        []Rule
+	Hidden       []HiddenVectors
 	Attachments  []Attachment
 	AutoAccept   bool
 	ClaimMinutes *int64
@@ -129,8 +119,8 @@ func orDefault(n *int64, d int64) int64 {
 	return *n
 }
 
-// Clean fills in defaults and returns what is wrong with the draft. The sizes
-// and shapes of payload and outputSchema are checked by package verify.
+// Clean fills in defaults and returns what is wrong with the draft. Payload,
+// outputSchema, and whether rules compile, are checked by package verify.
 func (d *Draft) Clean(now time.Time) []FieldError {
 	var p problems
 	p.text("/title", d.Title, 3, 140)
@@ -159,28 +149,10 @@ func (d *Draft) Clean(now time.Time) []FieldError {
 	}
 	utc := d.Deadline.UTC().Truncate(time.Microsecond) // as it is stored
 	d.Deadline = &utc
-	d.cleanRules(&p)
+	p.rules(d.Rules)
+	p.hidden(d.Rules, d.Hidden)
 	cleanAttachments(&p, d.Attachments)
 	return p
-}
-
-func (d *Draft) cleanRules(p *problems) {
-	if len(d.Rules) > MaxRules {
-		p.add("/rules", "too_many", map[string]any{"Max": MaxRules})
-	}
-	seen := map[string]bool{}
-	for i, r := range d.Rules {
-		at := "/rules/" + strconv.Itoa(i)
-		p.text(at+"/name", r.Name, 1, 80)
-		p.text(at+"/text", r.Text, 1, 2000)
-		if r.Kind != RuleManual {
-			p.add(at+"/kind", "rule_kind", nil)
-		}
-		if seen[r.Name] {
-			p.add(at+"/name", "duplicate", nil)
-		}
-		seen[r.Name] = true
-	}
 }
 
 func cleanAttachments(p *problems, as []Attachment) {
