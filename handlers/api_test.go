@@ -77,7 +77,7 @@ func newServer(t testing.TB, mutate ...func(*handlers.Options)) *server {
 	t.Helper()
 	s := &server{trips: &trips{}, log: &syncBuffer{}}
 	s.store = storetest.New(t, func(o *store.Options) { o.Tracer = s.trips })
-	verifier := pool.New(pool.Options{Command: []string{"/proc/self/exe"}, Env: []string{workerEnv + "=1"}, Workers: 2})
+	verifier := pool.New(pool.Options{Command: []string{"/proc/self/exe"}, Env: []string{workerEnv + "=1"}, Workers: 2, Logger: slog.New(slog.NewTextHandler(s.log, nil))})
 	t.Cleanup(verifier.Close)
 	o := handlers.Options{Store: s.store, Verifier: verifier, Logger: slog.New(slog.NewTextHandler(s.log, nil)), BaseURL: "http://test", Version: "test"}
 	for _, m := range mutate {

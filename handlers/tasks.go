@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -24,6 +25,7 @@ type taskInput struct {
 	Payload      rawJSON             `json:"payload"`
 	OutputSchema rawJSON             `json:"outputSchema"`
 	Rules        []market.Rule       `json:"rules"`
+	Samples      rawJSON             `json:"samples"`
 	Attachments  []market.Attachment `json:"attachments"`
 	AutoAccept   bool                `json:"autoAccept"`
 	ClaimMinutes *int64              `json:"claimMinutes"`
@@ -45,10 +47,15 @@ func (r *rawJSON) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-func (in taskInput) draft() market.Draft {
-	return market.Draft{Title: in.Title, Brief: in.Brief, Skills: in.Skills, Mode: in.Mode, Reward: in.Reward,
+// draft is the task, and what of the members that are documents of their own
+// cannot be read.
+func (in taskInput) draft() (market.Draft, []market.FieldError) {
+	d := market.Draft{Title: in.Title, Brief: in.Brief, Skills: in.Skills, Mode: in.Mode, Reward: in.Reward,
 		Payload: json.RawMessage(in.Payload), OutputSchema: json.RawMessage(in.OutputSchema), Rules: in.Rules, Attachments: in.Attachments, AutoAccept: in.AutoAccept,
 		ClaimMinutes: in.ClaimMinutes, ReviewHours: in.ReviewHours, MaxAttempts: in.MaxAttempts, MaxAccepted: in.MaxAccepted, Deadline: in.Deadline}
+	var bad []market.FieldError
+	d.Samples, bad = readSamples(in.Samples)
+	return d, bad
 }
 
 // newTask shows the form for a task.
@@ -130,6 +137,9 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if _, bad, err := h.trySamples(r.ctx(), d); err != nil || len(bad) > 0 {
+		return answer{}, cmp.Or(err, market.Invalid(bad))
+	}
 	present := func(v any) answer {
 		s := v.(market.Snapshot)
 		return answer{status: http.StatusCreated, json: taskShape(s, r.actor), location: "/api/v1/agent/tasks/" + string(s.ID),
@@ -145,8 +155,8 @@ func (h *Handlers) readDraft(r *request) (market.Draft, error) {
 	if err := r.decode(&in); err != nil {
 		return market.Draft{}, err
 	}
-	d := in.draft()
-	bad := d.Clean(time.Now().UTC().Truncate(time.Microsecond))
+	d, bad := in.draft()
+	bad = append(bad, d.Clean(time.Now().UTC().Truncate(time.Microsecond))...)
 	more, err := h.admit(r.ctx(), d, bad)
 	if err != nil {
 		return d, err

@@ -103,6 +103,7 @@ type Draft struct {
 	OutputSchema json.RawMessage
 	Rules        []Rule
 	Hidden       []HiddenVectors
+	Samples      *Samples
 	Attachments  []Attachment
 	AutoAccept   bool
 	ClaimMinutes *int64
@@ -151,17 +152,18 @@ func (d *Draft) Clean(now time.Time) []FieldError {
 	d.Deadline = &utc
 	p.rules(d.Rules)
 	p.hidden(d.Rules, d.Hidden)
-	cleanAttachments(&p, d.Attachments)
+	p.attachments("/attachments", d.Attachments)
+	p.samples(d.Samples)
 	return p
 }
 
-func cleanAttachments(p *problems, as []Attachment) {
+func (p *problems) attachments(pointer string, as []Attachment) {
 	if len(as) > MaxAttachments {
-		p.add("/attachments", "too_many", map[string]any{"Max": MaxAttachments})
+		p.add(pointer, "too_many", map[string]any{"Max": MaxAttachments})
 	}
 	for i, a := range as {
-		at := "/attachments/" + strconv.Itoa(i)
-		p.text(at+"/name", a.Name, 1, 200)
+		at := pointer + "/" + strconv.Itoa(i)
+		p.text(at+"/name", a.Name, 1, MaxFileName)
 		p.text(at+"/mediaType", a.MediaType, 1, 120)
 		p.text(at+"/url", a.URL, 0, 2000)
 		p.number(at+"/bytes", a.Bytes, 0, MaxAttachmentBytes)
