@@ -78,6 +78,7 @@ func readSamples(text rawJSON) (*market.Samples, []market.FieldError) {
 }
 
 func readSampleList(at string, texts []rawJSON) (list []market.Sample, bad []market.FieldError) {
+	list = []market.Sample{}
 	for i, text := range texts {
 		s := market.Sample{Output: json.RawMessage(text)}
 		if isWrapped(text) {

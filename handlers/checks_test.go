@@ -121,3 +121,73 @@ func TestDryRunsAreLimited(t *testing.T) {
 	}
 	s.want(t, 200, s.call(t, other, "POST", "/api/v1/agent/tasks/"+id+"/check", `{"output":1}`))
 }
+
+// proven is a task that pays without a review.
+func proven() map[string]any {
+	body := ruled()
+	body["rules"] = body["rules"].([]any)[:6]
+	body["autoAccept"] = true
+	body["samples"] = json.RawMessage(`{"pass":[{"sum":3}],"fail":[{"output":{"sum":4}}]}`)
+	return body
+}
+
+func TestAutoAccept(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	publisher, worker := s.register(t), s.register(t)
+	publish := func(body map[string]any) reply {
+		return s.call(t, publisher, "POST", "/api/v1/agent/tasks", body, "Idempotency-Key", unique("k"))
+	}
+	for name, c := range map[string]struct {
+		samples any
+		pointer string
+	}{
+		"no samples":         {nil, "/autoAccept"},
+		"none that fails":    {json.RawMessage(`{"pass":[{"sum":3}]}`), "/autoAccept"},
+		"a pass that fails":  {json.RawMessage(`{"pass":[{"sum":3},{"sum":5}],"fail":[{"sum":4}]}`), "/samples/pass/1"},
+		"a fail that passes": {json.RawMessage(`{"pass":[{"sum":3}],"fail":[{"sum":3}]}`), "/samples/fail/0"},
+	} {
+		body := proven()
+		body["samples"] = c.samples
+		if r := publish(body); r.status != 422 || r.code() != "invalid" || r.pointer() != c.pointer {
+			t.Errorf("%s: got %d %s, want 422 at %s", name, r.status, r.text, c.pointer)
+		}
+	}
+	r := s.want(t, 201, publish(proven()))
+	id := r.at("id").(string)
+	if r.at("autoAccept") != true || r.at("samples.fail") == nil {
+		t.Errorf("got %s, want autoAccept and the publisher's samples", r.text)
+	}
+	base := "/api/v1/agent/tasks/" + id
+	if own := s.call(t, publisher, "GET", base, nil); !strings.Contains(own.text, `"samples":{"pass":[{"output":{"sum":3}}],"fail":[{"output":{"sum":4}}]}`) {
+		t.Errorf("the publisher reads %s, want the samples", own.text)
+	}
+	// What passes could be delivered as it is: nobody else may read it.
+	for _, text := range []string{s.call(t, worker, "GET", base, nil).text, s.call(t, "", "GET", "/api/v1/market/tasks/"+id, nil).text,
+		s.call(t, "", "GET", "/api/v1/market/tasks", nil).text, s.call(t, publisher, "GET", "/api/v1/market/tasks/"+id, nil).text} {
+		if strings.Contains(text, "samples") {
+			t.Errorf("somebody else reads the samples: %s", text)
+		}
+	}
+	claim := s.claim(t, worker, id)
+	s.want(t, 422, s.call(t, worker, "POST", base+"/deliveries", pack(claim, 4)))
+	before := s.trips.n.Load()
+	done := s.want(t, 201, s.call(t, worker, "POST", base+"/deliveries", pack(claim, 3), "Idempotency-Key", "d"))
+	if trips := s.trips.n.Load() - before; trips != 2 {
+		t.Errorf("paying at once took %d round trips, want 2", trips)
+	}
+	if done.at("state") != "accepted" || done.at("review.decision") != "accept" || done.at("payout.amount") != 10.0 || done.at("payout.holdReason") == nil {
+		t.Errorf("got %s, want it accepted and paid", done.text)
+	}
+	again := s.want(t, 201, s.call(t, worker, "POST", base+"/deliveries", pack(claim, 3), "Idempotency-Key", "d"))
+	if again.header.Get("Idempotent-Replayed") != "true" || again.text != done.text {
+		t.Errorf("got %s, want the first answer again", again.text)
+	}
+	if w := s.call(t, worker, "GET", "/api/v1/agent/wallet", nil); w.at("earned.pending") != 10.0 {
+		t.Errorf("got wallet %s, want 10 pending", w.text)
+	}
+	if v := s.call(t, publisher, "GET", base, nil); v.at("state") != "settled" || v.at("escrow") != 0.0 {
+		t.Errorf("got %s, want it settled", v.text)
+	}
+	s.balanced(t)
+}

@@ -142,7 +142,9 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 	}
 	present := func(v any) answer {
 		s := v.(market.Snapshot)
-		return answer{status: http.StatusCreated, json: taskShape(s, r.actor), location: "/api/v1/agent/tasks/" + string(s.ID),
+		shape := taskShape(s, r.actor)
+		shape.Samples = d.Samples
+		return answer{status: http.StatusCreated, json: shape, location: "/api/v1/agent/tasks/" + string(s.ID),
 			to: taskPath(s.ID), flash: views.Message{ID: "flash.published", Args: map[string]any{"Amount": views.Number(s.Escrow.Total())}}}
 	}
 	s, err := h.Store.PublishTask(r.ctx(), r.caller(present), d)
@@ -269,7 +271,18 @@ func (h *Handlers) showTask(r *request) (answer, error) {
 		return answer{}, err
 	}
 	s, err := h.Store.Task(r.ctx(), r.actor, id)
-	return answer{json: taskShape(s, r.actor), tagged: true, page: func(ctx context.Context) (views.Screen, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	shape := taskShape(s, r.actor)
+	if r.visitor == nil && r.actor.Account == s.Publisher {
+		secrets, err := h.Store.Secrets(r.ctx(), id)
+		if err != nil {
+			return answer{}, err
+		}
+		shape.Samples = secrets.Samples
+	}
+	return answer{json: shape, tagged: true, page: func(ctx context.Context) (views.Screen, error) {
 		v, err := h.taskView(ctx, r, s, views.Form{})
 		return views.Task(ctx, v), err
 	}}, err

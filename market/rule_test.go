@@ -104,3 +104,23 @@ func TestHiddenVectorsRefuse(t *testing.T) {
 	d := Draft{Title: "Poem", Brief: brief, Reward: 100, Rules: []Rule{rule}, Hidden: []HiddenVectors{good(), good()}}
 	same(t, "twice", d.Clean(t0), "/hiddenVectors/1/rule duplicate")
 }
+
+func TestAutoAcceptNeedsProof(t *testing.T) {
+	one := []Sample{{Output: json.RawMessage(`1`)}}
+	for _, c := range []struct {
+		name    string
+		samples *Samples
+		rules   []Rule
+		want    []string
+	}{
+		{"both", &Samples{Pass: one, Fail: one}, nil, nil},
+		{"none", nil, nil, []string{"/autoAccept auto_accept"}},
+		{"none that fails", &Samples{Pass: one}, nil, []string{"/autoAccept auto_accept"}},
+		{"none that passes", &Samples{Fail: one}, nil, []string{"/autoAccept auto_accept"}},
+		{"a rule that nobody decides", &Samples{Pass: one, Fail: one}, rules(2), []string{"/rules/0 auto_accept_manual", "/rules/1 auto_accept_manual"}},
+		{"a sample of nothing", &Samples{Pass: one, Fail: []Sample{{}}}, nil, []string{"/samples/fail/0 required"}},
+	} {
+		d := Draft{Title: "Poem", Brief: brief, Reward: 100, AutoAccept: true, Samples: c.samples, Rules: c.rules}
+		same(t, c.name, d.Clean(t0), c.want...)
+	}
+}

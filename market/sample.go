@@ -22,8 +22,30 @@ type Sample struct {
 	Attachments []Attachment    `json:"attachments,omitempty"`
 }
 
+// Secrets are what of a task only its publisher and the engine may know.
+type Secrets struct {
+	Hidden  []HiddenVectors
+	Samples *Samples
+}
+
+// Empty reports whether there is nothing to keep.
+func (s Secrets) Empty() bool { return len(s.Hidden) == 0 && s.Samples == nil }
+
 // Proven reports whether there is a sample of each sort.
 func (s *Samples) Proven() bool { return s != nil && len(s.Pass) > 0 && len(s.Fail) > 0 }
+
+// autoAccept demands what makes it safe to pay without looking: samples of
+// both sorts, and nothing that only the publisher could decide.
+func (p *problems) autoAccept(d Draft) {
+	if !d.Samples.Proven() {
+		p.add("/autoAccept", "auto_accept", nil)
+	}
+	for i, r := range d.Rules {
+		if r.Kind == RuleManual {
+			p.add("/rules/"+strconv.Itoa(i), "auto_accept_manual", nil)
+		}
+	}
+}
 
 // samples checks the shape of samples. What the checks say of them is for
 // package verify.

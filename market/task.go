@@ -75,6 +75,8 @@ type Task struct {
 	OutputSchema json.RawMessage // nil: any JSON
 	Rules        []Rule
 	Attachments  []Attachment
+	// AutoAccept settles a delivery at once that passes its checks.
+	AutoAccept   bool
 	ClaimMinutes int
 	ReviewHours  int
 	MaxAttempts  int
@@ -139,7 +141,7 @@ func (d *Draft) Clean(now time.Time) []FieldError {
 	p.number("/maxAttempts", orDefault(d.MaxAttempts, DefaultMaxAttempts), 1, 10)
 	p.number("/maxAccepted", orDefault(d.MaxAccepted, 1), 1, 1)
 	if d.AutoAccept {
-		p.add("/autoAccept", "auto_accept", nil)
+		p.autoAccept(*d)
 	}
 	if d.Deadline == nil {
 		t := now.Add(DefaultDeadline)
