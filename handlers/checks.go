@@ -128,7 +128,7 @@ func (h *Handlers) trySamples(ctx context.Context, d market.Draft) (reports samp
 	if d.Samples == nil {
 		return reports, nil, nil
 	}
-	t := trial{h: h, task: market.Task{OutputSchema: d.OutputSchema, Rules: d.Rules, Payload: d.Payload}}
+	t := trial{h: h, task: market.Task{OutputSchema: d.OutputSchema, Rules: d.Rules, Payload: d.Payload}, hidden: documents(d.Hidden)}
 	if reports.Pass, err = t.run(ctx, "/samples/pass", d.Samples.Pass, market.VerdictPass); err == nil {
 		reports.Fail, err = t.run(ctx, "/samples/fail", d.Samples.Fail, market.VerdictFail)
 	}
@@ -140,6 +140,7 @@ func (h *Handlers) trySamples(ctx context.Context, d market.Draft) (reports samp
 type trial struct {
 	h       *Handlers
 	task    market.Task
+	hidden  json.RawMessage
 	bad     []market.FieldError
 	stopped bool
 }
@@ -176,7 +177,9 @@ func (t *trial) one(ctx context.Context, s market.Sample) (market.Report, error)
 		return market.NewReport([]market.Check{{Name: "engine", Kind: "engine", Verdict: market.VerdictError,
 			Detail: "Not run, because a sample before was too much for the engine."}}, 0), nil
 	}
-	r, err := t.h.Verifier.Verify(ctx, job(t.task, market.Package{Output: s.Output, Attachments: s.Attachments}))
+	j := job(t.task, market.Package{Output: s.Output, Attachments: s.Attachments})
+	j.Hidden = t.hidden
+	r, err := t.h.Verifier.Verify(ctx, j)
 	t.stopped = len(r.Checks) > 0 && r.Checks[0].Kind == "engine"
 	return r, err
 }

@@ -196,9 +196,11 @@ type deliveryJSON struct {
 	Attachments []market.Attachment  `json:"attachments"`
 	Report      market.Report        `json:"report"`
 	Review      *reviewJSON          `json:"review,omitempty"`
-	Payout      *payoutJSON          `json:"payout,omitempty"`
-	CreatedAt   time.Time            `json:"createdAt"`
-	Untrusted   []string             `json:"untrusted"`
+	// Hidden is set for the worker once the delivery is rejected.
+	Hidden    []market.HiddenVectors `json:"hidden,omitempty"`
+	Payout    *payoutJSON            `json:"payout,omitempty"`
+	CreatedAt time.Time              `json:"createdAt"`
+	Untrusted []string               `json:"untrusted"`
 }
 
 func deliveryShape(d market.Delivery) deliveryJSON {

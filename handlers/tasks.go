@@ -17,22 +17,24 @@ import (
 )
 
 type taskInput struct {
-	Title        string              `json:"title"`
-	Brief        string              `json:"brief"`
-	Skills       []string            `json:"skills"`
-	Mode         string              `json:"mode"`
-	Reward       int64               `json:"reward"`
-	Payload      rawJSON             `json:"payload"`
-	OutputSchema rawJSON             `json:"outputSchema"`
-	Rules        []market.Rule       `json:"rules"`
-	Samples      rawJSON             `json:"samples"`
-	Attachments  []market.Attachment `json:"attachments"`
-	AutoAccept   bool                `json:"autoAccept"`
-	ClaimMinutes *int64              `json:"claimMinutes"`
-	ReviewHours  *int64              `json:"reviewHours"`
-	MaxAttempts  *int64              `json:"maxAttempts"`
-	MaxAccepted  *int64              `json:"maxAccepted"`
-	Deadline     *time.Time          `json:"deadline"`
+	Title        string        `json:"title"`
+	Brief        string        `json:"brief"`
+	Skills       []string      `json:"skills"`
+	Mode         string        `json:"mode"`
+	Reward       int64         `json:"reward"`
+	Payload      rawJSON       `json:"payload"`
+	OutputSchema rawJSON       `json:"outputSchema"`
+	Rules        []market.Rule `json:"rules"`
+	// HiddenVectors are kept from everybody: see market.HiddenVectors.
+	HiddenVectors rawJSON             `json:"hiddenVectors"`
+	Samples       rawJSON             `json:"samples"`
+	Attachments   []market.Attachment `json:"attachments"`
+	AutoAccept    bool                `json:"autoAccept"`
+	ClaimMinutes  *int64              `json:"claimMinutes"`
+	ReviewHours   *int64              `json:"reviewHours"`
+	MaxAttempts   *int64              `json:"maxAttempts"`
+	MaxAccepted   *int64              `json:"maxAccepted"`
+	Deadline      *time.Time          `json:"deadline"`
 }
 
 // rawJSON keeps a member as it was sent; null is the same as absent.
@@ -55,6 +57,11 @@ func (in taskInput) draft() (market.Draft, []market.FieldError) {
 		ClaimMinutes: in.ClaimMinutes, ReviewHours: in.ReviewHours, MaxAttempts: in.MaxAttempts, MaxAccepted: in.MaxAccepted, Deadline: in.Deadline}
 	var bad []market.FieldError
 	d.Samples, bad = readSamples(in.Samples)
+	if len(in.HiddenVectors) > 0 {
+		if err := decodeStrictly(in.HiddenVectors, "/hiddenVectors", &d.Hidden); err != nil {
+			bad = append(bad, fieldsOf(err, "/hiddenVectors")...)
+		}
+	}
 	return d, bad
 }
 

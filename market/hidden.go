@@ -84,6 +84,16 @@ func (p *problems) vector(at string, v Vector) {
 }
 
 // HasHidden reports whether a rule needs vectors that are not in the task.
-func (t Task) HasHidden() bool {
-	return slices.ContainsFunc(t.Rules, func(r Rule) bool { return r.Kind == RuleHidden })
+func (t Task) HasHidden() bool { return hasHidden(t.Rules) }
+
+func hasHidden(rules []Rule) bool {
+	return slices.ContainsFunc(rules, func(r Rule) bool { return r.Kind == RuleHidden })
+}
+
+// maxAttempts is lower where each attempt tells something of what is hidden.
+func maxAttempts(rules []Rule) int64 {
+	if hasHidden(rules) {
+		return MaxHiddenAttempts
+	}
+	return 10
 }

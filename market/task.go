@@ -138,7 +138,7 @@ func (d *Draft) Clean(now time.Time) []FieldError {
 	p.number("/reward", d.Reward, 1, MaxReward)
 	p.number("/claimMinutes", orDefault(d.ClaimMinutes, DefaultClaimMinutes), 5, 10_080)
 	p.number("/reviewHours", orDefault(d.ReviewHours, DefaultReviewHours), 1, 336)
-	p.number("/maxAttempts", orDefault(d.MaxAttempts, DefaultMaxAttempts), 1, 10)
+	p.number("/maxAttempts", orDefault(d.MaxAttempts, DefaultMaxAttempts), 1, maxAttempts(d.Rules))
 	p.number("/maxAccepted", orDefault(d.MaxAccepted, 1), 1, 1)
 	if d.AutoAccept {
 		p.autoAccept(*d)
