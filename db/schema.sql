@@ -142,6 +142,13 @@ CREATE TABLE public.task_events (
     key_id uuid
 );
 
+CREATE TABLE public.task_secrets (
+    task_id uuid NOT NULL,
+    hidden json,
+    samples json,
+    CONSTRAINT task_secrets_some CHECK (((hidden IS NOT NULL) OR (samples IS NOT NULL)))
+);
+
 CREATE TABLE public.task_skills (
     skill text NOT NULL,
     task_id uuid NOT NULL,
@@ -162,7 +169,7 @@ CREATE TABLE public.tasks (
     reward bigint NOT NULL,
     payload json,
     output_schema json,
-    rules jsonb NOT NULL,
+    rules json NOT NULL,
     attachments jsonb NOT NULL,
     claim_minutes integer NOT NULL,
     review_hours integer NOT NULL,
@@ -176,6 +183,7 @@ CREATE TABLE public.tasks (
     appeal_by timestamp with time zone,
     case_until timestamp with time zone,
     search tsvector GENERATED ALWAYS AS (to_tsvector('simple'::regconfig, ((title || ' '::text) || brief))) STORED,
+    auto_accept boolean DEFAULT false NOT NULL,
     CONSTRAINT tasks_escrow_earned CHECK ((escrow_earned >= 0)),
     CONSTRAINT tasks_escrow_granted CHECK ((escrow_granted >= 0)),
     CONSTRAINT tasks_live_has_clock CHECK (((state = ANY (ARRAY['settled'::text, 'cancelled'::text, 'expired'::text])) = (due_at IS NULL))),
@@ -276,6 +284,9 @@ ALTER TABLE ONLY public.sessions
 
 ALTER TABLE ONLY public.task_events
     ADD CONSTRAINT task_events_pkey PRIMARY KEY (task_id, version);
+
+ALTER TABLE ONLY public.task_secrets
+    ADD CONSTRAINT task_secrets_pkey PRIMARY KEY (task_id);
 
 ALTER TABLE ONLY public.task_skills
     ADD CONSTRAINT task_skills_pkey PRIMARY KEY (task_id, skill);
@@ -391,6 +402,9 @@ ALTER TABLE ONLY public.payouts
 
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.task_secrets
+    ADD CONSTRAINT task_secrets_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
 
 ALTER TABLE ONLY public.task_skills
     ADD CONSTRAINT task_skills_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);

@@ -77,7 +77,7 @@ func newServer(t testing.TB, mutate ...func(*handlers.Options)) *server {
 	t.Helper()
 	s := &server{trips: &trips{}, log: &syncBuffer{}}
 	s.store = storetest.New(t, func(o *store.Options) { o.Tracer = s.trips })
-	verifier := pool.New(pool.Options{Command: []string{"/proc/self/exe"}, Env: []string{workerEnv + "=1"}, Workers: 2})
+	verifier := pool.New(pool.Options{Command: []string{"/proc/self/exe"}, Env: []string{workerEnv + "=1"}, Workers: 2, Logger: slog.New(slog.NewTextHandler(s.log, nil))})
 	t.Cleanup(verifier.Close)
 	o := handlers.Options{Store: s.store, Verifier: verifier, Logger: slog.New(slog.NewTextHandler(s.log, nil)), BaseURL: "http://test", Version: "test"}
 	for _, m := range mutate {
@@ -396,7 +396,11 @@ func TestConventions(t *testing.T) {
 		"NUL":             {s.call(t, key, "POST", tasks, with("title", "a\x00bcd"), once()...), 422, "invalid", "/title"},
 		"open mode":       {s.call(t, key, "POST", tasks, with("mode", "open"), once()...), 422, "invalid", "/mode"},
 		"remote schema":   {s.call(t, key, "POST", tasks, with("outputSchema", map[string]any{"$ref": "file:///etc/passwd"}), once()...), 422, "invalid", "/outputSchema/$ref"},
-		"rule kind":       {s.call(t, key, "POST", tasks, with("rules", []any{map[string]any{"name": "a", "kind": "cel", "text": "x"}}), once()...), 422, "invalid", "/rules/0/kind"},
+		"rule kind":       {s.call(t, key, "POST", tasks, with("rules", []any{map[string]any{"name": "a", "kind": "wasm", "text": "x"}}), once()...), 422, "invalid", "/rules/0/kind"},
+		"rule member":     {s.call(t, key, "POST", tasks, with("rules", []any{map[string]any{"name": "a", "kind": "cel", "expression": "true", "pattern": "x"}}), once()...), 422, "invalid", "/rules/0/pattern"},
+		"unknown in rule": {s.call(t, key, "POST", tasks, with("rules", []any{map[string]any{"name": "a", "kind": "cel", "expr": "true"}}), once()...), 422, "invalid", "/rules/0/expr"},
+		"bad expression":  {s.call(t, key, "POST", tasks, with("rules", []any{map[string]any{"name": "a", "kind": "cel", "expression": "now() > 1"}}), once()...), 422, "invalid", "/rules/0/expression"},
+		"large payload":   {s.call(t, key, "POST", tasks, with("payload", strings.Repeat("x", 256<<10)), once()...), 422, "invalid", "/payload"},
 		"not enough":      {s.call(t, key, "POST", tasks, with("reward", 5000), once()...), 409, "insufficient_credits", "none"},
 		"not JSON":        {s.call(t, key, "POST", tasks, "{", once()...), 400, "unreadable", "none"},
 		"form":            {s.call(t, key, "POST", tasks, "a=b", append(once(), "Content-Type", "application/x-www-form-urlencoded")...), 415, "unsupported_media_type", "none"},

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"guildhall/market"
-	"guildhall/market/verify"
 	"guildhall/store"
 	"guildhall/views"
 )
@@ -58,7 +57,15 @@ func (h *Handlers) deliver(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	report, err := h.Verifier.Verify(ctx, verify.Job{Schema: task.OutputSchema, Output: pack.Output})
+	j := job(task.Task, pack)
+	if task.HasHidden() {
+		secrets, err := h.Store.Secrets(ctx, id)
+		if err != nil {
+			return answer{}, err
+		}
+		j.Hidden = documents(secrets.Hidden)
+	}
+	report, err := h.Verifier.Verify(ctx, j)
 	if err != nil {
 		return answer{}, err
 	}
@@ -110,14 +117,32 @@ func (h *Handlers) showDelivery(r *request) (answer, error) {
 		return answer{}, err
 	}
 	d, err := h.Store.Delivery(r.ctx(), r.actor.Account, id, did)
-	return answer{json: deliveryShape(d), tagged: true, page: func(ctx context.Context) (views.Screen, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	shape := deliveryShape(d)
+	if shape.Hidden, err = h.revealed(r, d); err != nil {
+		return answer{}, err
+	}
+	return answer{json: shape, tagged: true, page: func(ctx context.Context) (views.Screen, error) {
 		t, err := h.Store.Task(ctx, r.actor, id)
 		if err != nil {
 			return views.Screen{}, err
 		}
 		files, err := h.files(ctx, id, d.Attachments)
 		return views.Delivery(ctx, t.Task, d, files, time.Now()), err
-	}}, err
+	}}, nil
+}
+
+// revealed is what was hidden from the worker, who sees it once the publisher
+// has rejected the delivery: salt and vectors give the commitment that the
+// rule published, so that nobody can change them afterwards.
+func (h *Handlers) revealed(r *request, d market.Delivery) ([]market.HiddenVectors, error) {
+	if d.Worker != r.actor.Account || d.Review == nil || d.Review.Decision != market.DecisionReject {
+		return nil, nil
+	}
+	secrets, err := h.Store.Secrets(r.ctx(), d.Task)
+	return secrets.Hidden, err
 }
 
 // reviewTask shows the publisher the pending delivery; without one there is

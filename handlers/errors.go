@@ -56,14 +56,23 @@ func toProblem(e *market.Error, instance string) problem {
 	status := statuses[e.Kind]
 	p := problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Instance: instance, Code: e.Code,
 		Detail: views.Say(ctx, "error."+e.Code, e.Args), Fix: views.Say(ctx, "error."+e.Code+"_fix", e.Args), Report: e.Report}
-	for _, f := range e.Fields {
-		field := problemField{Parameter: f.Parameter, Detail: views.Say(ctx, "invalid."+f.Code, f.Args)}
-		if f.Parameter == "" {
-			field.Pointer = &f.Pointer
-		}
-		p.Errors = append(p.Errors, field)
+	if len(e.Fields) > 0 {
+		p.Errors = fieldProblems(e.Fields)
 	}
 	return p
+}
+
+// fieldProblems puts what is wrong with fields into words. JSON speaks English.
+func fieldProblems(fields []market.FieldError) []problemField {
+	ctx := views.WithLanguage(context.Background(), "en")
+	out := make([]problemField, len(fields))
+	for i, f := range fields {
+		out[i] = problemField{Parameter: f.Parameter, Detail: views.Say(ctx, "invalid."+f.Code, f.Args)}
+		if f.Parameter == "" {
+			out[i].Pointer = &f.Pointer
+		}
+	}
+	return out
 }
 
 // pageProblem puts an error into words for people: those of the catalogue's

@@ -23,10 +23,7 @@ func decodeForm(form url.Values, v any) (bad []market.FieldError) {
 	return bad
 }
 
-var (
-	rawType  = reflect.TypeFor[rawJSON]()
-	timeType = reflect.TypeFor[time.Time]()
-)
+var timeType = reflect.TypeFor[time.Time]()
 
 func formStruct(form url.Values, v reflect.Value, prefix string, bad *[]market.FieldError) {
 	for i := range v.NumField() {
@@ -42,7 +39,7 @@ func formField(form url.Values, v reflect.Value, name string, bad *[]market.Fiel
 		*bad = append(*bad, market.FieldError{Pointer: "/" + strings.ReplaceAll(name, ".", "/"), Code: code})
 	}
 	switch {
-	case v.Type() == rawType:
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8: // JSON as it was typed
 		if text = strings.TrimSpace(text); text == "" {
 			return
 		}
@@ -53,7 +50,9 @@ func formField(form url.Values, v reflect.Value, name string, bad *[]market.Fiel
 		v.SetBytes([]byte(text))
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String:
 		words := strings.FieldsFunc(strings.Join(form[name], " "), func(c rune) bool { return c == ',' || c == '，' || c == '、' || c <= ' ' })
-		v.Set(reflect.ValueOf(words))
+		if len(words) > 0 {
+			v.Set(reflect.ValueOf(words))
+		}
 	case v.Kind() == reflect.Slice:
 		formRows(form, v, name, bad)
 	case v.Kind() == reflect.Pointer:

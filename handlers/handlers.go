@@ -31,7 +31,7 @@ type Options struct {
 	Logger   *slog.Logger
 	// BaseURL is the address that visitors use, without a trailing slash.
 	BaseURL string
-	// RateLimits switches the limits on registration and log-in on.
+	// RateLimits switches the limits on registration, log-in and dry runs on.
 	RateLimits bool
 	// TrustedProxies are believed when they say for whom they forward.
 	TrustedProxies []*net.IPNet
@@ -55,16 +55,19 @@ type Handlers struct {
 	logins    *limiter
 	uploads   *limiter
 	addresses *limiter
-	hashing   chan struct{}
-	watchers  *watchers
-	skills    *memo[[]market.SkillCount]
-	stats     *memo[market.Stats]
+	// dryRuns throttles checks that move nothing, by account.
+	dryRuns  *limiter
+	hashing  chan struct{}
+	watchers *watchers
+	skills   *memo[[]market.SkillCount]
+	stats    *memo[market.Stats]
 }
 
 // New returns the whole site as one handler.
 func New(o Options) http.Handler {
 	h := &Handlers{Options: o, registrations: newLimiter(20, 3*time.Minute),
-		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), uploads: newLimiter(120, 5*time.Second), hashing: make(chan struct{}, hashesAtOnce)}
+		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), uploads: newLimiter(120, 5*time.Second), dryRuns: newLimiter(30, 2*time.Second),
+		hashing: make(chan struct{}, hashesAtOnce)}
 	h.sessions = h.newSessions()
 	h.watchers = newWatchers(o.Store.Versions)
 	h.skills, h.stats = newMemo(countEvery, o.Store.Skills), newMemo(countEvery, o.Store.Stats)

@@ -61,6 +61,8 @@ var policies = map[string]policy{
 	"GET /api/v1/agent/attachments/:sha256":               {"key", "ignored", false, "all"},
 	"GET /api/v1/agent/tasks":                             {"key", "ignored", false, ""},
 	"POST /api/v1/agent/tasks":                            {"key", "required", true, ""},
+	"POST /api/v1/agent/tasks/check":                      {"key", "ignored", true, ""},
+	"POST /api/v1/agent/tasks/:id/check":                  {"key", "ignored", true, "all"},
 	"GET /api/v1/agent/tasks/:id":                         {"key", "ignored", false, "all"},
 	"POST /api/v1/agent/tasks/:id/cancel":                 {"key", "honoured", false, "publisher"},
 	"POST /api/v1/agent/tasks/:id/claim":                  {"key", "honoured", false, "all"},
@@ -79,6 +81,8 @@ var bodies = map[string]string{
 	"POST /api/v1/agent/tasks/:id/deliveries":             `{"claimId":"00000000-0000-7000-8000-000000000000","epoch":0,"output":1,"summaryText":"x"}`,
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/reject": `{"reason":"no","rule":"tidy"}`,
 	"POST /api/v1/agent/tasks":                            `{}`,
+	"POST /api/v1/agent/tasks/check":                      `{}`,
+	"POST /api/v1/agent/tasks/:id/check":                  `{"output":1}`,
 	"PATCH /api/v1/agent/me":                              `{}`,
 }
 

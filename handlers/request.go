@@ -273,7 +273,12 @@ func (r *request) decode(v any) error {
 		r.faults = decodeForm(r.form, v)
 		return nil
 	}
-	err := jsonv2.Unmarshal(r.body, v, jsonv2.RejectUnknownMembers(true))
+	return decodeStrictly(r.body, "", v)
+}
+
+// decodeStrictly reads JSON that stands at the pointer of the body.
+func decodeStrictly(text []byte, at string, v any) error {
+	err := jsonv2.Unmarshal(text, v, jsonv2.RejectUnknownMembers(true))
 	if err == nil {
 		return nil
 	}
@@ -283,14 +288,14 @@ func (r *request) decode(v any) error {
 		if errors.Is(err, jsonv2.ErrUnknownName) {
 			code = "unknown_member"
 		}
-		return market.Field(string(semantic.JSONPointer), code, nil)
+		return market.Field(at+string(semantic.JSONPointer), code, nil)
 	}
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) {
 		if errors.Is(err, jsontext.ErrDuplicateName) {
-			return market.Field(string(syntactic.JSONPointer), "duplicate", nil)
+			return market.Field(at+string(syntactic.JSONPointer), "duplicate", nil)
 		}
-		return market.Field(string(syntactic.JSONPointer), "text", nil)
+		return market.Field(at+string(syntactic.JSONPointer), "text", nil)
 	}
 	return market.ErrUnreadable
 }

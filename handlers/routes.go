@@ -56,7 +56,9 @@ func (h *Handlers) routes() []route {
 
 		{method: get, path: api + "/agent/tasks", handle: h.listOwnTasks, auth: key},
 		{method: post, path: api + "/agent/tasks", handle: h.publishTask, auth: key, once: onceRequired, body: true},
+		{method: post, path: api + "/agent/tasks/check", handle: h.checkTask, auth: key, body: true},
 		{method: get, path: task, handle: h.showTask, auth: key},
+		{method: post, path: task + "/check", handle: h.checkOutput, auth: key, body: true},
 		{method: post, path: task + "/cancel", handle: h.cancelTask, auth: key, once: onceHonoured},
 		{method: post, path: task + "/claim", handle: h.claimTask, auth: key, once: onceHonoured},
 		{method: post, path: task + "/claim/renew", handle: h.renewClaim, auth: key, once: onceHonoured},

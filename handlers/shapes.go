@@ -125,21 +125,23 @@ type taskSummaryJSON struct {
 
 type taskJSON struct {
 	taskSummaryJSON
-	Payload        json.RawMessage     `json:"payload"`
-	OutputSchema   json.RawMessage     `json:"outputSchema"`
-	Rules          []market.Rule       `json:"rules"`
-	Attachments    []market.Attachment `json:"attachments"`
-	Escrow         market.Credits      `json:"escrow"`
-	Claim          *claimJSON          `json:"claim,omitempty"`
-	Crowding       crowdingJSON        `json:"crowding"`
-	DueAt          *time.Time          `json:"dueAt,omitempty"`
-	PendingActions []actionJSON        `json:"pendingActions"`
+	Payload      json.RawMessage     `json:"payload"`
+	OutputSchema json.RawMessage     `json:"outputSchema"`
+	Rules        []market.Rule       `json:"rules"`
+	Attachments  []market.Attachment `json:"attachments"`
+	// Samples are for the publisher alone.
+	Samples        *market.Samples `json:"samples,omitempty"`
+	Escrow         market.Credits  `json:"escrow"`
+	Claim          *claimJSON      `json:"claim,omitempty"`
+	Crowding       crowdingJSON    `json:"crowding"`
+	DueAt          *time.Time      `json:"dueAt,omitempty"`
+	PendingActions []actionJSON    `json:"pendingActions"`
 }
 
 func summary(t market.Task) taskSummaryJSON {
 	return taskSummaryJSON{ID: t.ID, State: t.State, Publisher: partyJSON{t.PublisherHandle}, Title: t.Title, Brief: t.Brief,
 		Skills: t.Skills, Mode: t.Mode, Reward: t.Reward, MaxAccepted: t.MaxAccepted, MaxAttempts: t.MaxAttempts,
-		ClaimMinutes: t.ClaimMinutes, ReviewHours: t.ReviewHours, Deadline: t.Deadline, CreatedAt: t.CreatedAt,
+		ClaimMinutes: t.ClaimMinutes, ReviewHours: t.ReviewHours, AutoAccept: t.AutoAccept, Deadline: t.Deadline, CreatedAt: t.CreatedAt,
 		Untrusted: []string{"title", "brief"}}
 }
 
@@ -194,9 +196,11 @@ type deliveryJSON struct {
 	Attachments []market.Attachment  `json:"attachments"`
 	Report      market.Report        `json:"report"`
 	Review      *reviewJSON          `json:"review,omitempty"`
-	Payout      *payoutJSON          `json:"payout,omitempty"`
-	CreatedAt   time.Time            `json:"createdAt"`
-	Untrusted   []string             `json:"untrusted"`
+	// Hidden is set for the worker once the delivery is rejected.
+	Hidden    []market.HiddenVectors `json:"hidden,omitempty"`
+	Payout    *payoutJSON            `json:"payout,omitempty"`
+	CreatedAt time.Time              `json:"createdAt"`
+	Untrusted []string               `json:"untrusted"`
 }
 
 func deliveryShape(d market.Delivery) deliveryJSON {

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -17,21 +18,24 @@ import (
 )
 
 type taskInput struct {
-	Title        string              `json:"title"`
-	Brief        string              `json:"brief"`
-	Skills       []string            `json:"skills"`
-	Mode         string              `json:"mode"`
-	Reward       int64               `json:"reward"`
-	Payload      rawJSON             `json:"payload"`
-	OutputSchema rawJSON             `json:"outputSchema"`
-	Rules        []market.Rule       `json:"rules"`
-	Attachments  []market.Attachment `json:"attachments"`
-	AutoAccept   bool                `json:"autoAccept"`
-	ClaimMinutes *int64              `json:"claimMinutes"`
-	ReviewHours  *int64              `json:"reviewHours"`
-	MaxAttempts  *int64              `json:"maxAttempts"`
-	MaxAccepted  *int64              `json:"maxAccepted"`
-	Deadline     *time.Time          `json:"deadline"`
+	Title        string        `json:"title"`
+	Brief        string        `json:"brief"`
+	Skills       []string      `json:"skills"`
+	Mode         string        `json:"mode"`
+	Reward       int64         `json:"reward"`
+	Payload      rawJSON       `json:"payload"`
+	OutputSchema rawJSON       `json:"outputSchema"`
+	Rules        []market.Rule `json:"rules"`
+	// HiddenVectors are kept from everybody: see market.HiddenVectors.
+	HiddenVectors rawJSON             `json:"hiddenVectors"`
+	Samples       rawJSON             `json:"samples"`
+	Attachments   []market.Attachment `json:"attachments"`
+	AutoAccept    bool                `json:"autoAccept"`
+	ClaimMinutes  *int64              `json:"claimMinutes"`
+	ReviewHours   *int64              `json:"reviewHours"`
+	MaxAttempts   *int64              `json:"maxAttempts"`
+	MaxAccepted   *int64              `json:"maxAccepted"`
+	Deadline      *time.Time          `json:"deadline"`
 }
 
 // rawJSON keeps a member as it was sent; null is the same as absent.
@@ -46,10 +50,20 @@ func (r *rawJSON) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-func (in taskInput) draft() market.Draft {
-	return market.Draft{Title: in.Title, Brief: in.Brief, Skills: in.Skills, Mode: in.Mode, Reward: in.Reward,
+// draft is the task, and what of the members that are documents of their own
+// cannot be read.
+func (in taskInput) draft() (market.Draft, []market.FieldError) {
+	d := market.Draft{Title: in.Title, Brief: in.Brief, Skills: in.Skills, Mode: in.Mode, Reward: in.Reward,
 		Payload: json.RawMessage(in.Payload), OutputSchema: json.RawMessage(in.OutputSchema), Rules: in.Rules, Attachments: in.Attachments, AutoAccept: in.AutoAccept,
 		ClaimMinutes: in.ClaimMinutes, ReviewHours: in.ReviewHours, MaxAttempts: in.MaxAttempts, MaxAccepted: in.MaxAccepted, Deadline: in.Deadline}
+	var bad []market.FieldError
+	d.Samples, bad = readSamples(in.Samples)
+	if len(in.HiddenVectors) > 0 {
+		if err := decodeStrictly(in.HiddenVectors, "/hiddenVectors", &d.Hidden); err != nil {
+			bad = append(bad, fieldsOf(err, "/hiddenVectors")...)
+		}
+	}
+	return d, bad
 }
 
 // newTask shows the form for a task.
@@ -131,9 +145,14 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if _, bad, err := h.trySamples(r.ctx(), d); err != nil || len(bad) > 0 {
+		return answer{}, cmp.Or(err, market.Invalid(bad))
+	}
 	present := func(v any) answer {
 		s := v.(market.Snapshot)
-		return answer{status: http.StatusCreated, json: taskShape(s, r.actor), location: "/api/v1/agent/tasks/" + string(s.ID),
+		shape := taskShape(s, r.actor)
+		shape.Samples = d.Samples
+		return answer{status: http.StatusCreated, json: shape, location: "/api/v1/agent/tasks/" + string(s.ID),
 			to: taskPath(s.ID), flash: views.Message{ID: "flash.published", Args: map[string]any{"Amount": views.Number(s.Escrow.Total())}}}
 	}
 	s, err := h.Store.PublishTask(r.ctx(), r.caller(present), d)
@@ -146,28 +165,17 @@ func (h *Handlers) readDraft(r *request) (market.Draft, error) {
 	if err := r.decode(&in); err != nil {
 		return market.Draft{}, err
 	}
-	d := in.draft()
-	bad := d.Clean(time.Now().UTC().Truncate(time.Microsecond))
-	if len(d.Payload) > 0 {
-		if p := verify.CheckJSON(d.Payload, verify.PayloadLimits); p != nil {
-			bad = append(bad, document("/payload", *p))
-		}
-	}
-	if len(d.OutputSchema) > 0 {
-		problems, err := h.Verifier.AdmitSchema(r.ctx(), d.OutputSchema)
-		if err != nil {
-			h.Logger.Error("the verifier does not answer", "error", err)
-			return d, market.ErrVerifierUnavailable.After(5 * time.Second)
-		}
-		for _, p := range problems {
-			bad = append(bad, document("/outputSchema", p))
-		}
+	d, bad := in.draft()
+	bad = append(bad, d.Clean(time.Now().UTC().Truncate(time.Microsecond))...)
+	more, err := h.admit(r.ctx(), d, bad)
+	if err != nil {
+		return d, err
 	}
 	mismatched, err := h.checkBlobs(r.ctx(), r, d.Attachments)
 	if err != nil {
 		return d, err
 	}
-	return d, r.invalid(append(bad, mismatched...))
+	return d, r.invalid(slices.Concat(bad, more, mismatched))
 }
 
 // taskPath is the page of a task.
@@ -281,7 +289,18 @@ func (h *Handlers) showTask(r *request) (answer, error) {
 		return answer{}, err
 	}
 	s, err := h.Store.Task(r.ctx(), r.actor, id)
-	return answer{json: taskShape(s, r.actor), tagged: true, page: func(ctx context.Context) (views.Screen, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	shape := taskShape(s, r.actor)
+	if r.visitor == nil && r.actor.Account == s.Publisher {
+		secrets, err := h.Store.Secrets(r.ctx(), id)
+		if err != nil {
+			return answer{}, err
+		}
+		shape.Samples = secrets.Samples
+	}
+	return answer{json: shape, tagged: true, page: func(ctx context.Context) (views.Screen, error) {
 		v, err := h.taskView(ctx, r, s, views.Form{})
 		return views.Task(ctx, v), err
 	}}, err

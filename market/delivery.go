@@ -58,12 +58,18 @@ type Package struct {
 // Clean returns what is wrong with the package; the output is checked by
 // package verify.
 func (d Package) Clean() []FieldError {
+	p := problems(d.CleanFiles())
+	p.text("/summaryText", d.SummaryText, 1, MaxSummary)
+	return p
+}
+
+// CleanFiles is Clean for a package that is only tried and has no summary yet.
+func (d Package) CleanFiles() []FieldError {
 	var p problems
 	if len(d.Output) == 0 {
 		p.add("/output", "required", nil)
 	}
-	p.text("/summaryText", d.SummaryText, 1, MaxSummary)
-	cleanAttachments(&p, d.Attachments)
+	p.attachments("/attachments", d.Attachments)
 	return p
 }
 

@@ -44,17 +44,6 @@ const (
 	leaseCap = 4
 )
 
-// Rule is a condition on a delivery beyond the output schema. RuleManual is
-// decided by the publisher.
-type Rule struct {
-	Name string `json:"name"`
-	Kind string `json:"kind"`
-	Text string `json:"text"`
-}
-
-// RuleManual is the kind of a rule that the publisher decides.
-const RuleManual = "manual"
-
 // Attachment describes a file by its content.
 type Attachment struct {
 	Name      string `json:"name"`
@@ -86,6 +75,8 @@ type Task struct {
 	OutputSchema json.RawMessage // nil: any JSON
 	Rules        []Rule
 	Attachments  []Attachment
+	// AutoAccept settles a delivery at once that passes its checks.
+	AutoAccept   bool
 	ClaimMinutes int
 	ReviewHours  int
 	MaxAttempts  int
@@ -113,6 +104,8 @@ type Draft struct {
 	Payload      json.RawMessage
 	OutputSchema json.RawMessage
 	Rules        []Rule
+	Hidden       []HiddenVectors
+	Samples      *Samples
 	Attachments  []Attachment
 	AutoAccept   bool
 	ClaimMinutes *int64
@@ -129,8 +122,8 @@ func orDefault(n *int64, d int64) int64 {
 	return *n
 }
 
-// Clean fills in defaults and returns what is wrong with the draft. The sizes
-// and shapes of payload and outputSchema are checked by package verify.
+// Clean fills in defaults and returns what is wrong with the draft. Payload,
+// outputSchema, and whether rules compile, are checked by package verify.
 func (d *Draft) Clean(now time.Time) []FieldError {
 	var p problems
 	p.text("/title", d.Title, 3, 140)
@@ -145,10 +138,10 @@ func (d *Draft) Clean(now time.Time) []FieldError {
 	p.number("/reward", d.Reward, 1, MaxReward)
 	p.number("/claimMinutes", orDefault(d.ClaimMinutes, DefaultClaimMinutes), 5, 10_080)
 	p.number("/reviewHours", orDefault(d.ReviewHours, DefaultReviewHours), 1, 336)
-	p.number("/maxAttempts", orDefault(d.MaxAttempts, DefaultMaxAttempts), 1, 10)
+	p.number("/maxAttempts", orDefault(d.MaxAttempts, DefaultMaxAttempts), 1, maxAttempts(d.Rules))
 	p.number("/maxAccepted", orDefault(d.MaxAccepted, 1), 1, 1)
 	if d.AutoAccept {
-		p.add("/autoAccept", "auto_accept", nil)
+		p.autoAccept(*d)
 	}
 	if d.Deadline == nil {
 		t := now.Add(DefaultDeadline)
@@ -159,37 +152,20 @@ func (d *Draft) Clean(now time.Time) []FieldError {
 	}
 	utc := d.Deadline.UTC().Truncate(time.Microsecond) // as it is stored
 	d.Deadline = &utc
-	d.cleanRules(&p)
-	cleanAttachments(&p, d.Attachments)
+	p.rules(d.Rules)
+	p.hidden(d.Rules, d.Hidden)
+	p.attachments("/attachments", d.Attachments)
+	p.samples(d.Samples)
 	return p
 }
 
-func (d *Draft) cleanRules(p *problems) {
-	if len(d.Rules) > MaxRules {
-		p.add("/rules", "too_many", map[string]any{"Max": MaxRules})
-	}
-	seen := map[string]bool{}
-	for i, r := range d.Rules {
-		at := "/rules/" + strconv.Itoa(i)
-		p.text(at+"/name", r.Name, 1, 80)
-		p.text(at+"/text", r.Text, 1, 2000)
-		if r.Kind != RuleManual {
-			p.add(at+"/kind", "rule_kind", nil)
-		}
-		if seen[r.Name] {
-			p.add(at+"/name", "duplicate", nil)
-		}
-		seen[r.Name] = true
-	}
-}
-
-func cleanAttachments(p *problems, as []Attachment) {
+func (p *problems) attachments(pointer string, as []Attachment) {
 	if len(as) > MaxAttachments {
-		p.add("/attachments", "too_many", map[string]any{"Max": MaxAttachments})
+		p.add(pointer, "too_many", map[string]any{"Max": MaxAttachments})
 	}
 	for i, a := range as {
-		at := "/attachments/" + strconv.Itoa(i)
-		p.text(at+"/name", a.Name, 1, 200)
+		at := pointer + "/" + strconv.Itoa(i)
+		p.text(at+"/name", a.Name, 1, MaxFileName)
 		p.text(at+"/mediaType", a.MediaType, 1, 120)
 		p.text(at+"/url", a.URL, 0, 2000)
 		p.number(at+"/bytes", a.Bytes, 0, MaxAttachmentBytes)

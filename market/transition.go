@@ -27,12 +27,13 @@ const (
 	EventCaseOpened    Event = "case_opened"
 	EventCaseClosed    Event = "case_closed"
 	EventSilenceAccept Event = "accepted_by_silence"
+	EventAutoAccepted  Event = "accepted_by_checks"
 )
 
 // Events lists every event.
 func Events() []Event {
 	return []Event{EventPublished, EventClaimed, EventRenewed, EventReleased, EventLeaseEnded, EventDelivered, EventFailed, EventAccepted,
-		EventRejected, EventWithdrawn, EventCancelled, EventExpired, EventReopened, EventCaseOpened, EventCaseClosed, EventSilenceAccept}
+		EventRejected, EventWithdrawn, EventCancelled, EventExpired, EventReopened, EventCaseOpened, EventCaseClosed, EventSilenceAccept, EventAutoAccepted}
 }
 
 // Happening is one line of a task's timeline.
@@ -64,7 +65,9 @@ type Change struct {
 	NewDelivery bool
 	Transfers   []Transfer
 	Payout      *Payout
-	// was is the state before, for the market's listing.
+	// Secrets are those of a task that is published.
+	Secrets Secrets
+	// Was is the state before, for the market's listing.
 	Was State
 }
 
@@ -80,13 +83,13 @@ func Publish(a Actor, id TaskID, d Draft, have Funds, now time.Time) (Change, er
 	t := Task{
 		ID: id, Publisher: a.Account, PublisherHandle: a.Handle, State: Open, Version: 1,
 		Title: d.Title, Brief: d.Brief, Skills: d.Skills, Mode: d.Mode, Reward: Credits(d.Reward),
-		Payload: d.Payload, OutputSchema: d.OutputSchema, Rules: d.Rules, Attachments: d.Attachments,
+		Payload: d.Payload, OutputSchema: d.OutputSchema, Rules: d.Rules, Attachments: d.Attachments, AutoAccept: d.AutoAccept,
 		ClaimMinutes: int(orDefault(d.ClaimMinutes, DefaultClaimMinutes)),
 		ReviewHours:  int(orDefault(d.ReviewHours, DefaultReviewHours)),
 		MaxAttempts:  int(orDefault(d.MaxAttempts, DefaultMaxAttempts)),
 		MaxAccepted:  int(slots), Deadline: *d.Deadline, CreatedAt: now, Escrow: split, DueAt: d.Deadline,
 	}
-	c := Change{Event: EventPublished, Snapshot: Snapshot{Task: t}}
+	c := Change{Event: EventPublished, Snapshot: Snapshot{Task: t}, Secrets: Secrets{Hidden: d.Hidden, Samples: d.Samples}}
 	c.Transfers = transfers(TransferEscrow, split, "", Transfer{
 		Debit: WalletAccount(a.Account), Credit: EscrowAccount(id), Account: a.Account, Task: id})
 	return c, nil
@@ -220,10 +223,17 @@ func (s Snapshot) CanDeliver(a Actor, claimID ClaimID, epoch int64) error {
 	return nil
 }
 
+// Payment is what a payout of now would be called, and how long it is held.
+type Payment struct {
+	ID   PayoutID
+	Hold time.Duration
+}
+
 // Deliver hands in a checked package on the actor's claim. A failing report
 // keeps the claim while attempts are left; a pass or an engine error goes to
-// the publisher and waives the appeal of an earlier rejection.
-func (s Snapshot) Deliver(a Actor, id DeliveryID, claimID ClaimID, epoch int64, p Package, r Report, now time.Time) (Change, error) {
+// the publisher and waives the appeal of an earlier rejection. With AutoAccept
+// a pass settles the task at once, and pay says how.
+func (s Snapshot) Deliver(a Actor, id DeliveryID, claimID ClaimID, epoch int64, p Package, r Report, pay Payment, now time.Time) (Change, error) {
 	if err := s.CanDeliver(a, claimID, epoch); err != nil {
 		return Change{}, err
 	}
@@ -232,6 +242,12 @@ func (s Snapshot) Deliver(a Actor, id DeliveryID, claimID ClaimID, epoch int64, 
 	if r.Verdict != VerdictError {
 		s.Attempts++
 		d.Attempt = s.Attempts
+	}
+	if s.AutoAccept && r.Verdict == VerdictPass {
+		s.Delivery = d
+		c := s.settle(EventAutoAccepted, pay.ID, pay.Hold, now)
+		c.NewDelivery = true
+		return c, nil
 	}
 	c := s.change(EventDelivered)
 	c.NewDelivery, c.Snapshot.Delivery = true, d

@@ -71,7 +71,7 @@ func claimedAt(t *testing.T, s Snapshot, now time.Time) Snapshot {
 
 func delivered(t *testing.T, s Snapshot, v Verdict, now time.Time) Snapshot {
 	t.Helper()
-	c, err := s.Deliver(holder, "d1", s.Claim.ID, s.Claim.Epoch, Package{Output: json.RawMessage(`1`), SummaryText: "x"}, report(v), now)
+	c, err := s.Deliver(holder, "d1", s.Claim.ID, s.Claim.Epoch, Package{Output: json.RawMessage(`1`), SummaryText: "x"}, report(v), Payment{"po", hold}, now)
 	return reload(must(t, c, err))
 }
 
@@ -87,6 +87,7 @@ var (
 func standing(t *testing.T, name string) (Snapshot, time.Time) {
 	t.Helper()
 	s := published(t)
+	name, s.AutoAccept = strings.CutSuffix(name, " auto")
 	switch name {
 	case "open":
 		return s, t0.Add(time.Minute)
@@ -101,6 +102,9 @@ func standing(t *testing.T, name string) (Snapshot, time.Time) {
 		return s, deliverT
 	}
 	verdict := VerdictPass
+	if s.AutoAccept {
+		verdict = VerdictError // a pass would settle
+	}
 	switch name {
 	case "in_review error", "in_review case":
 		verdict = VerdictError
@@ -130,7 +134,7 @@ var events = []string{"claim", "renew", "release", "deliver pass", "deliver fail
 
 func apply(s Snapshot, event string, a Actor, now time.Time) (Change, error) {
 	deliver := func(v Verdict) (Change, error) {
-		return s.Deliver(a, "d2", claim, 0, Package{Output: json.RawMessage(`1`), SummaryText: "x"}, report(v), now)
+		return s.Deliver(a, "d2", claim, 0, Package{Output: json.RawMessage(`1`), SummaryText: "x"}, report(v), Payment{"po", hold}, now)
 	}
 	switch event {
 	case "claim":
@@ -238,9 +242,28 @@ var table = map[string]map[string]row{
 		"cancel": noCancel("!task_claimed"),
 		"tick":   all("in_review"),
 	},
-	"in_review pass":  inReviewPending("settled"),
-	"in_review error": inReviewPending("in_review"),
-	"in_review case":  inReviewPending("open"),
+	// With autoAccept only a pass is different.
+	"claimed auto": {
+		"claim": noClaim, "renew": onlyHolder("claimed"), "release": onlyHolder("open"),
+		"deliver pass": onlyHolder("settled"), "deliver fail": onlyHolder("claimed"),
+		"deliver last fail": onlyHolder("open"), "deliver error": onlyHolder("in_review"),
+		"accept": all("!not_found"), "reject": all("!not_found"), "withdraw": all("!not_found"),
+		"cancel": noCancel("!task_claimed"),
+		"tick":   all("open"),
+	},
+	"claimed revise auto": {
+		"claim": noClaim, "renew": onlyHolder("claimed"), "release": onlyHolder("open"),
+		"deliver pass": onlyHolder("settled"), "deliver fail": onlyHolder("claimed"),
+		"deliver last fail": onlyHolder("in_review"), "deliver error": onlyHolder("in_review"),
+		"accept": notPending, "reject": notPending, "withdraw": ownNotPend,
+		"cancel": noCancel("!task_claimed"),
+		"tick":   all("in_review"),
+	},
+	"in_review error auto": inReviewPending("in_review"),
+	"in_review case auto":  inReviewPending("open"),
+	"in_review pass":       inReviewPending("settled"),
+	"in_review error":      inReviewPending("in_review"),
+	"in_review case":       inReviewPending("open"),
 	"in_review appeal": withHeld(map[string]row{
 		"claim": noClaim, "accept": notPending, "reject": notPending, "withdraw": ownNotPend,
 		"cancel": noCancel("!delivery_pending"),
@@ -600,7 +623,7 @@ func TestLeave(t *testing.T) {
 	last := func(v Verdict) func(Snapshot, time.Time) (Change, error) {
 		return func(s Snapshot, now time.Time) (Change, error) {
 			s.Attempts = s.MaxAttempts - 1
-			return s.Deliver(holder, "d3", claim, 0, Package{}, report(v), now)
+			return s.Deliver(holder, "d3", claim, 0, Package{}, report(v), Payment{}, now)
 		}
 	}
 	ways := map[string]func(Snapshot, time.Time) (Change, error){
@@ -718,7 +741,7 @@ func TestAttemptsAreUsedByPassAndFailButNotByError(t *testing.T) {
 	s := claimedAt(t, published(t), t0)
 	s.Attempts = s.MaxAttempts
 	for _, v := range []Verdict{VerdictPass, VerdictFail, VerdictError} {
-		if _, err := s.Deliver(holder, "d", claim, 0, Package{}, report(v), deliverT); !errors.Is(err, ErrAttemptsExhausted) {
+		if _, err := s.Deliver(holder, "d", claim, 0, Package{}, report(v), Payment{}, deliverT); !errors.Is(err, ErrAttemptsExhausted) {
 			t.Errorf("%s without attempts: %v", v, err)
 		}
 	}
@@ -768,6 +791,8 @@ func TestEventAndClaimOutcomeOfEachTransition(t *testing.T) {
 		{"claimed", "release", holder, EventReleased, ClaimReleased},
 		{"claimed", "deliver pass", holder, EventDelivered, ""},
 		{"claimed", "deliver error", holder, EventDelivered, ""},
+		{"claimed auto", "deliver pass", holder, EventAutoAccepted, ClaimSettled},
+		{"claimed auto", "deliver error", holder, EventDelivered, ""},
 		{"claimed", "deliver fail", holder, EventFailed, ""},
 		{"claimed", "deliver last fail", holder, EventFailed, ClaimExhausted},
 		{"claimed", "tick", Actor{}, EventLeaseEnded, ClaimExpired},

@@ -218,7 +218,7 @@ func (w *world) event(actors []Actor) {
 	case 5, 6, 7:
 		v := []Verdict{VerdictPass, VerdictFail, VerdictError}[r.IntN(3)]
 		c, err = w.snapshot(a, false).Deliver(a, DeliveryID(w.id("d")), id, epoch,
-			Package{Output: json.RawMessage(`1`), SummaryText: "x"}, report(v), w.now)
+			Package{Output: json.RawMessage(`1`), SummaryText: "x"}, report(v), Payment{PayoutID(w.id("po")), hold}, w.now)
 	case 8:
 		if r.IntN(3) == 0 {
 			c, err = w.snapshot(publisher, true).Accept(publisher, PayoutID(w.id("po")), hold, w.now)
@@ -264,6 +264,10 @@ func newWorld(t *testing.T, seed uint64) *world {
 	d := Draft{Title: "Walk", Brief: brief, Reward: 1 + r.Int64N(int64(have.Total())), Deadline: &end,
 		Rules:        []Rule{{Name: "tone", Kind: RuleManual, Text: "be wet"}},
 		ClaimMinutes: number(5, 600), ReviewHours: number(1, 336), MaxAttempts: number(1, 3)}
+	if r.IntN(4) == 0 {
+		sample := []Sample{{Output: json.RawMessage(`1`)}}
+		d.AutoAccept, d.Rules, d.Samples = true, nil, &Samples{Pass: sample, Fail: sample}
+	}
 	if f := d.Clean(t0); len(f) > 0 {
 		t.Fatalf("the walk's own draft is wrong: %+v", f)
 	}
@@ -309,7 +313,7 @@ func TestRandomWalksKeepTheBooksAndEndByTheClock(t *testing.T) {
 	// A walk that never gets somewhere proves nothing about it.
 	for _, e := range []Event{EventPublished, EventClaimed, EventRenewed, EventReleased, EventLeaseEnded, EventDelivered,
 		EventFailed, EventAccepted, EventRejected, EventWithdrawn, EventCancelled, EventExpired, EventReopened,
-		EventCaseOpened, EventCaseClosed, EventSilenceAccept} {
+		EventCaseOpened, EventCaseClosed, EventSilenceAccept, EventAutoAccepted} {
 		if seen[e] < 20 {
 			t.Errorf("the walks made %s only %d times", e, seen[e])
 		}

@@ -119,11 +119,12 @@ func (s *Store) OpenDelivery(ctx context.Context, by Caller, id market.TaskID, l
 // Deliver is the second half: it stores the checked package. The claim is
 // judged again, so a lease that ended during the checks is
 // market.ErrClaimStale. A failing package is stored too; see the delivery's
-// state. The task is the one that OpenDelivery returned.
+// state. With autoAccept a pass settles the task in the same transaction, so of
+// concurrent deliveries one is paid. The task is the one that OpenDelivery returned.
 func (s *Store) Deliver(ctx context.Context, by Caller, t market.Snapshot, l Lease, p market.Package, r market.Report) (market.Snapshot, error) {
-	id := newID[market.DeliveryID]()
+	id, pay := newID[market.DeliveryID](), market.Payment{ID: newID[market.PayoutID](), Hold: s.opts.Hold}
 	decide := func(t market.Snapshot, now time.Time) (market.Change, error) {
-		return t.Deliver(by.Actor, id, l.Claim, l.Epoch, p, r, now)
+		return t.Deliver(by.Actor, id, l.Claim, l.Epoch, p, r, pay, now)
 	}
 	after, err := s.decideAndCommit(ctx, by, t, decide, s.now())
 	if errors.Is(err, errRaceLost) {

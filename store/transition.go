@@ -99,9 +99,11 @@ var (
 		INSERT INTO task_events (task_id, version, at, event, actor_id, key_id) VALUES ($1, $2, $3, $4, $5, $6)`}
 	insertTask = part{"newtask", `
 		INSERT INTO tasks (id, publisher_id, state, version, title, brief, skills, mode, reward, payload, output_schema,
-			rules, attachments, claim_minutes, review_hours, max_attempts, max_accepted, deadline, created_at,
+			rules, attachments, auto_accept, claim_minutes, review_hours, max_attempts, max_accepted, deadline, created_at,
 			escrow_granted, escrow_earned, due_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`}
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`}
+	insertSecrets = part{"secrets", `
+		INSERT INTO task_secrets (task_id, hidden, samples) VALUES ($1, $2, $3)`}
 	updateTask = part{"task", `
 		UPDATE tasks SET state = $2, version = $3, epoch = $4, escrow_granted = $5, escrow_earned = $6,
 			due_at = $7, appeal_by = $8, case_until = $9
@@ -117,8 +119,8 @@ var (
 	updateClaim = part{"claim", `
 		UPDATE claims SET lease_from = $2, expires_at = $3, ended_at = $4, outcome = $5 WHERE id = $1`}
 	insertDelivery = part{"newdelivery", `
-		INSERT INTO deliveries (id, task_id, claim_id, worker_id, state, attempt, output, summary_text, attachments, report, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`}
+		INSERT INTO deliveries (id, task_id, claim_id, worker_id, state, attempt, output, summary_text, attachments, report, review, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`}
 	updateDelivery = part{"delivery", `
 		UPDATE deliveries SET state = $2, review = $3 WHERE id = $1`}
 	insertPayout = part{"payout", `
@@ -132,8 +134,18 @@ func (e *effect) task(c market.Change, t market.Snapshot) {
 		return
 	}
 	e.add(insertTask, t.ID, t.Publisher, t.State, t.Version, t.Title, t.Brief, t.Skills, t.Mode, t.Reward, rawJSON(t.Payload), rawJSON(t.OutputSchema),
-		toDocument(orEmpty(t.Rules)), toDocument(orEmpty(t.Attachments)), t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
+		toDocument(orEmpty(t.Rules)), toDocument(orEmpty(t.Attachments)), t.AutoAccept, t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
 		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt)
+	if secrets := c.Secrets; !secrets.Empty() {
+		var hidden, samples any
+		if len(secrets.Hidden) > 0 {
+			hidden = toDocument(secrets.Hidden)
+		}
+		if secrets.Samples != nil {
+			samples = toDocument(secrets.Samples)
+		}
+		e.add(insertSecrets, t.ID, hidden, samples)
+	}
 }
 
 // listing keeps the rows that the market is read from: open tasks only.
@@ -160,15 +172,18 @@ func (e *effect) claim(was *market.Claim, c market.Change) {
 
 func (e *effect) delivery(was *market.Delivery, c market.Change) {
 	d := c.Snapshot.Delivery
+	if d == nil || d == was {
+		return
+	}
+	var review any
+	if d.Review != nil {
+		review = toDocument(d.Review)
+	}
 	switch {
 	case c.NewDelivery:
 		e.add(insertDelivery, d.ID, d.Task, d.Claim, d.Worker, d.State, d.Attempt, rawJSON(d.Output), d.SummaryText,
-			toDocument(orEmpty(d.Attachments)), toDocument(d.Report), d.CreatedAt)
-	case d != was:
-		var review any
-		if d.Review != nil {
-			review = toDocument(d.Review)
-		}
+			toDocument(orEmpty(d.Attachments)), toDocument(d.Report), review, d.CreatedAt)
+	default:
 		e.add(updateDelivery, d.ID, d.State, review)
 	}
 }

@@ -24,6 +24,10 @@ var (
 	OutputLimits  = Limits{Bytes: 256 << 10, Depth: 32, Nodes: 20_000}
 	SchemaLimits  = Limits{Bytes: 64 << 10, Depth: 32, Nodes: 2_000}
 	PayloadLimits = Limits{Bytes: 256 << 10, Depth: 32, Nodes: 20_000}
+	// The rules of a task, and its hidden vectors, are arrays of objects that
+	// hold what outputs hold.
+	RulesLimits  = Limits{Bytes: 256 << 10, Depth: 34, Nodes: 20_000}
+	HiddenLimits = Limits{Bytes: 256 << 10, Depth: 36, Nodes: 20_000}
 )
 
 // Limits of every number, which keep exact arithmetic cheap.

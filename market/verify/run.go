@@ -14,25 +14,38 @@ import (
 type Job struct {
 	// Schema is the task's JSON Schema 2020-12; empty means none.
 	Schema json.RawMessage
+	// Rules is the JSON array of the task's market.Rules; empty means none.
+	Rules json.RawMessage
+	// Payload is the task's, for expressions; empty is null.
+	Payload json.RawMessage
 	// Output is what the worker delivered.
 	Output json.RawMessage
+	// Attachments describe the files delivered with it.
+	Attachments []market.Attachment
+	// Hidden is the JSON array of the task's market.HiddenVectors. Rules that
+	// need them are passed over in a DryRun, else undecided without them.
+	Hidden json.RawMessage
+	DryRun bool
 }
 
-// Engine runs jobs one after the other and remembers compiled schemas. It is
-// not safe for concurrent use.
+// Engine runs jobs one after the other and remembers compiled schemas and
+// rules. It is not safe for concurrent use.
 type Engine struct {
-	schemas *schemaCache
+	schemas *cache[*jsonschema.Schema]
+	rules   *cache[[]rule]
 }
 
 // NewEngine returns an engine that remembers nothing yet.
-func NewEngine() *Engine { return &Engine{schemas: newSchemaCache()} }
+func NewEngine() *Engine {
+	return &Engine{schemas: newCache(compileSchema), rules: newCache(compileRules)}
+}
 
 // Run runs one job on an engine of its own.
 func Run(job Job) market.Report { return NewEngine().Run(job) }
 
-// Run guards the output and then holds it against every rule of the job. It
-// always returns a report; what the engine cannot decide is a check whose
-// verdict is error.
+// Run guards the output and then holds it against the schema, every rule in
+// order, and last the rules on attachments. It always returns a report; what
+// the engine cannot decide is a check whose verdict is error.
 func (e *Engine) Run(job Job) market.Report {
 	began := time.Now()
 	checks := e.checks(job)
@@ -43,16 +56,21 @@ func (e *Engine) checks(job Job) []market.Check {
 	if p := CheckJSON(job.Output, OutputLimits); p != nil {
 		return []market.Check{{Name: "output", Kind: "json", Verdict: market.VerdictFail, Detail: p.Detail, Pointer: p.Pointer}}
 	}
-	if len(job.Schema) == 0 {
+	if len(job.Schema) == 0 && len(job.Rules) == 0 {
 		return nil
 	}
-	return contained("schema", "schema", func() []market.Check {
-		output, err := decode(job.Output)
-		if err != nil {
-			return []market.Check{undecided("schema", "schema", "The output cannot be decoded.")}
-		}
-		return e.checkSchema(job.Schema, output)
-	})
+	output, err := decode(job.Output)
+	if err != nil {
+		return []market.Check{undecided("output", "json", "The output cannot be decoded.")}
+	}
+	var checks []market.Check
+	if len(job.Schema) > 0 {
+		checks = contained("schema", "schema", func() []market.Check { return e.checkSchema(job.Schema, output) })
+	}
+	if len(job.Rules) > 0 {
+		checks = append(checks, e.checkRules(job, output)...)
+	}
+	return checks
 }
 
 // contained turns a panic of a rule's library into a check without a verdict.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -269,19 +270,16 @@ func (p *Player) publish(ctx context.Context, by store.Caller, t *task) (market.
 	if err := market.Invalid(d.Clean(p.Clock.at)); err != nil {
 		return market.Snapshot{}, err
 	}
-	if d.Payload != nil {
-		if bad := verify.CheckJSON(d.Payload, verify.PayloadLimits); bad != nil {
-			return market.Snapshot{}, fmt.Errorf("payload%s: %s", bad.Pointer, bad.Detail)
-		}
+	rules, err := json.Marshal(d.Rules)
+	if err != nil {
+		return market.Snapshot{}, err
 	}
-	if d.OutputSchema != nil {
-		bad, err := p.Verifier.AdmitSchema(ctx, d.OutputSchema)
-		if err != nil {
-			return market.Snapshot{}, err
-		}
-		if len(bad) > 0 {
-			return market.Snapshot{}, fmt.Errorf("outputSchema%s: %s", bad[0].Pointer, bad[0].Detail)
-		}
+	bad, err := p.Verifier.Admit(ctx, verify.Admission{Schema: d.OutputSchema, Payload: d.Payload, Rules: rules})
+	if err != nil {
+		return market.Snapshot{}, err
+	}
+	if len(bad) > 0 {
+		return market.Snapshot{}, fmt.Errorf("%s: %s", bad[0].Pointer, bad[0].Detail)
 	}
 	p.made.Tasks++
 	return p.Store.PublishTask(ctx, by, d)
@@ -296,7 +294,11 @@ func (p *Player) deliver(ctx context.Context, by store.Caller, id market.TaskID,
 	if err != nil {
 		return t, err
 	}
-	r, err := p.Verifier.Verify(ctx, verify.Job{Schema: t.OutputSchema, Output: pack.Output})
+	rules, err := json.Marshal(t.Rules)
+	if err != nil {
+		return t, err
+	}
+	r, err := p.Verifier.Verify(ctx, verify.Job{Schema: t.OutputSchema, Rules: rules, Payload: t.Payload, Output: pack.Output, Attachments: pack.Attachments})
 	if err != nil {
 		return t, err
 	}

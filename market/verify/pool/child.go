@@ -71,9 +71,9 @@ func serve(in io.Reader, out io.Writer) error {
 
 func work(engine *verify.Engine, r request) answer {
 	if r.Admit {
-		return answer{Problems: verify.AdmitSchema(r.Schema)}
+		return answer{Problems: verify.Admit(r.admission())}
 	}
-	report := engine.Run(verify.Job{Schema: r.Schema, Output: r.Output})
+	report := engine.Run(r.job())
 	return answer{Report: &report}
 }
 

@@ -13,17 +13,17 @@ import (
 
 // Server and child talk in frames: four bytes of length, the highest first,
 // and that much JSON. The child greets, and then answers one frame to each it
-// gets. Schema and output travel as base64, because they need not be JSON.
+// gets. Documents travel as base64, because they need not be JSON.
 
-// Limits of frames in bytes. A request holds the largest schema and output in
-// base64; an answer the largest report.
+// Limits of frames in bytes. A request holds the largest schema, rules,
+// payload, output and hidden vectors in base64; an answer the largest report.
 const (
-	maxRequest = 1 << 20
+	maxRequest = 2 << 20
 	maxAnswer  = 512 << 10
 )
 
 // protocol is raised whenever frames change their meaning.
-const protocol = 1
+const protocol = 2
 
 type greeting struct {
 	Protocol int `json:"protocol"`
@@ -37,10 +37,32 @@ func (g greeting) check() error {
 }
 
 type request struct {
-	Schema []byte `json:"schema,omitempty"`
-	Output []byte `json:"output,omitempty"`
-	// Admit asks for problems of the schema instead of a report.
+	Schema      []byte              `json:"schema,omitempty"`
+	Rules       []byte              `json:"rules,omitempty"`
+	Payload     []byte              `json:"payload,omitempty"`
+	Output      []byte              `json:"output,omitempty"`
+	Attachments []market.Attachment `json:"attachments,omitempty"`
+	Hidden      []byte              `json:"hidden,omitempty"`
+	DryRun      bool                `json:"dryRun,omitempty"`
+	// Admit asks for problems of the task instead of a report.
 	Admit bool `json:"admit,omitempty"`
+}
+
+func jobRequest(j verify.Job) request {
+	return request{Schema: j.Schema, Rules: j.Rules, Payload: j.Payload, Output: j.Output, Attachments: j.Attachments, Hidden: j.Hidden, DryRun: j.DryRun}
+}
+
+func admitRequest(a verify.Admission) request {
+	return request{Schema: a.Schema, Rules: a.Rules, Payload: a.Payload, Hidden: a.Hidden, Admit: true}
+}
+
+// job and admission are the other way round.
+func (r request) job() verify.Job {
+	return verify.Job{Schema: r.Schema, Rules: r.Rules, Payload: r.Payload, Output: r.Output, Attachments: r.Attachments, Hidden: r.Hidden, DryRun: r.DryRun}
+}
+
+func (r request) admission() verify.Admission {
+	return verify.Admission{Schema: r.Schema, Rules: r.Rules, Payload: r.Payload, Hidden: r.Hidden}
 }
 
 type answer struct {

@@ -14,7 +14,6 @@ package pool
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"runtime"
@@ -88,11 +87,11 @@ func (p *Pool) Close() {
 // start gives a report whose verdict is error, with one check of kind
 // "engine". Errors are only those of ctx, and ErrClosed.
 func (p *Pool) Verify(ctx context.Context, job verify.Job) (market.Report, error) {
-	if len(job.Output) > verify.OutputLimits.Bytes || len(job.Schema) > verify.SchemaLimits.Bytes {
-		return verify.Run(job), nil // The guard refuses it by its length alone.
-	}
 	began := time.Now()
-	a, err := p.do(ctx, request{Schema: job.Schema, Output: job.Output})
+	if checks := verify.Oversized(job); len(checks) > 0 {
+		return market.NewReport(checks, 0), nil
+	}
+	a, err := p.do(ctx, jobRequest(job))
 	switch {
 	case err == nil && a.Report != nil:
 		return *a.Report, nil
@@ -106,21 +105,24 @@ func (p *Pool) Verify(ctx context.Context, job verify.Job) (market.Report, error
 	return engineReport("The check used too much time or memory and was stopped.", began), nil
 }
 
-// AdmitSchema runs verify.AdmitSchema in a child. A schema that the child
-// does not survive is one problem. Errors are those of ctx, ErrClosed, and
-// that no child can start.
-func (p *Pool) AdmitSchema(ctx context.Context, schema json.RawMessage) ([]verify.Problem, error) {
-	if len(schema) > verify.SchemaLimits.Bytes {
-		return verify.AdmitSchema(schema), nil // The guard refuses it by its length alone.
+// Admit runs verify.Admit in a child. What the child does not survive is one
+// problem. Errors are those of ctx, ErrClosed, and that no child can start.
+func (p *Pool) Admit(ctx context.Context, admission verify.Admission) ([]verify.Problem, error) {
+	if problems := verify.OversizedAdmission(admission); len(problems) > 0 {
+		return problems, nil
 	}
-	a, err := p.do(ctx, request{Schema: schema, Admit: true})
+	a, err := p.do(ctx, admitRequest(admission))
 	switch {
 	case err == nil:
 		return a.Problems, nil
 	case isCallers(err), errors.Is(err, errStart):
 		return nil, err
+	case len(admission.Rules) == 0:
+		return []verify.Problem{{Pointer: "/outputSchema", Detail: "The schema is too expensive to compile."}}, nil
+	case len(admission.Schema) == 0:
+		return []verify.Problem{{Pointer: "/rules", Detail: "The rules are too expensive to compile."}}, nil
 	}
-	return []verify.Problem{{Detail: "The schema is too expensive to compile."}}, nil
+	return []verify.Problem{{Detail: "The schema and the rules are too expensive to compile."}}, nil
 }
 
 func engineReport(detail string, began time.Time) market.Report {

@@ -195,12 +195,12 @@ func TestTimeout(t *testing.T) {
 	if !strings.Contains(log.String(), "verify worker lost") {
 		t.Errorf("got log %q, want the loss of the worker", log.String())
 	}
-	if problems, err := p.AdmitSchema(t.Context(), json.RawMessage(`{}`)); err != nil || len(problems) != 0 {
+	if problems, err := p.Admit(t.Context(), verify.Admission{Schema: json.RawMessage(`{}`)}); err != nil || len(problems) != 0 {
 		t.Errorf("got %v, %v after a timeout, want a schema admitted", problems, err)
 	}
 }
 
-func TestAdmitSchema(t *testing.T) {
+func TestAdmit(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, nil)
 	for _, c := range []struct{ schema, want string }{
@@ -212,23 +212,23 @@ func TestAdmitSchema(t *testing.T) {
 		{`7`, ""},
 		{`"` + strings.Repeat("x", 2<<20) + `"`, ""},
 	} {
-		got, err := p.AdmitSchema(t.Context(), json.RawMessage(c.schema))
+		got, err := p.Admit(t.Context(), verify.Admission{Schema: json.RawMessage(c.schema)})
 		if err != nil {
 			t.Fatalf("%.60s: %v", c.schema, err)
 		}
 		switch {
 		case c.want == "none" && len(got) != 0:
 			t.Errorf("%.60s: got %+v, want no problem", c.schema, got)
-		case c.want != "none" && (len(got) == 0 || got[0].Pointer != c.want):
+		case c.want != "none" && (len(got) == 0 || got[0].Pointer != "/outputSchema"+c.want):
 			t.Errorf("%.60s: got %+v, want a problem at %q", c.schema, got, c.want)
 		}
 	}
 }
 
-func TestAdmitSchemaThatKills(t *testing.T) {
+func TestAdmitThatKills(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, func(o *Options) { o.Env = []string{dyingEnv} })
-	got, err := p.AdmitSchema(t.Context(), json.RawMessage(`{}`))
+	got, err := p.Admit(t.Context(), verify.Admission{Schema: json.RawMessage(`{}`)})
 	if err != nil || len(got) != 1 || !strings.Contains(got[0].Detail, "too expensive to compile") {
 		t.Errorf("got %v, %v from a child that dies of it, want one problem", got, err)
 	}
@@ -243,7 +243,7 @@ func TestCannotStart(t *testing.T) {
 	} {
 		p := newPool(t, func(o *Options) { o.Command = command })
 		wantEngineError(t, run(t, p, "", `1`), "could not be started")
-		if problems, err := p.AdmitSchema(t.Context(), json.RawMessage(`{}`)); !errors.Is(err, errStart) {
+		if problems, err := p.Admit(t.Context(), verify.Admission{Schema: json.RawMessage(`{}`)}); !errors.Is(err, errStart) {
 			t.Errorf("%s: got %v, %v, want errStart", name, problems, err)
 		}
 	}
@@ -353,7 +353,7 @@ func TestClosed(t *testing.T) {
 	if _, err := p.Verify(t.Context(), verify.Job{Output: json.RawMessage(`1`)}); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v from a closed pool, want ErrClosed", err)
 	}
-	if _, err := p.AdmitSchema(t.Context(), json.RawMessage(`{}`)); !errors.Is(err, ErrClosed) {
+	if _, err := p.Admit(t.Context(), verify.Admission{Schema: json.RawMessage(`{}`)}); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v from a closed pool, want ErrClosed", err)
 	}
 	p.Close()

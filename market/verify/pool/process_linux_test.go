@@ -2,6 +2,7 @@ package pool
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"guildhall/market"
+	"guildhall/market/verify"
 )
 
 // These tests look at processes, so none runs beside another test.
@@ -71,18 +73,54 @@ func TestThousandJobsOneProcess(t *testing.T) {
 	p := newPool(t, nil)
 	run(t, p, "", `1`)
 	first := onlyChild(t)
-	for range 1_000 {
-		if r := run(t, p, `{"type":"integer"}`, `1`); !r.Passed {
-			t.Fatalf("got %+v, want a pass", r)
+	var child, server int
+	for i := range 1_000 {
+		// Every kind of rule, some of them new to the child.
+		rules := fmt.Sprintf(`[{"name":"a","kind":"cel","expression":"output == 1 && %d >= 0"},{"name":"b","kind":"equals","equals":1},
+			{"name":"c","kind":"range","min":1},{"name":"d","kind":"regex","pattern":"^%d$"},{"name":"e","kind":"cel","expression":"output.x == 1"}]`, i%300, i%300)
+		r, err := p.Verify(t.Context(), verify.Job{Schema: json.RawMessage(`{"type":"integer"}`), Rules: json.RawMessage(rules), Output: json.RawMessage(`1`)})
+		if err != nil || r.Verdict != market.VerdictFail || len(r.Checks) != 6 || !r.Checks[1].Passed {
+			t.Fatalf("got %+v (%v), want a failure with six checks", r, err)
+		}
+		if i == 500 {
+			child, server = residentMemory(t, first), residentMemory(t, os.Getpid())
 		}
 	}
 	if got := onlyChild(t); got != first {
 		t.Errorf("got child %d after 1,000 jobs, want still %d", got, first)
 	}
+	const slack = 24 << 10 // kB: what the garbage collector leaves
+	if got := residentMemory(t, first); got > child+slack {
+		t.Errorf("the child holds %d kB after 1,000 jobs, %d after 500", got, child)
+	}
+	if got := residentMemory(t, os.Getpid()); got > server+slack {
+		t.Errorf("the server holds %d kB after 1,000 jobs, %d after 500", got, server)
+	}
+	t.Logf("child %d kB after 500 jobs, %d after 1,000; server %d and %d", child, residentMemory(t, first), server, residentMemory(t, os.Getpid()))
 	p.Close()
 	if got := childrenOf(t, os.Getpid()); len(got) != 0 {
 		t.Errorf("got children %v after Close, want none", got)
 	}
+}
+
+var residentPattern = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`)
+
+// residentMemory returns what a process holds, in kB.
+func residentMemory(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := residentPattern.FindSubmatch(status)
+	if m == nil {
+		t.Fatalf("no memory in the status of %d", pid)
+	}
+	n, err := strconv.Atoi(string(m[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestKilledDuringJobCostsOneJob(t *testing.T) {
