@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,6 +77,10 @@ func (h *Handlers) newTask(r *request) (answer, error) {
 // for a rule, make a schema of example outputs, or show the task as agents
 // will read it. They post the form, so that they work without JavaScript.
 func (h *Handlers) draftTask(r *request) (answer, error) {
+	if r.form.Has("dropRule") {
+		dropRule(r.form, r.form.Get("dropRule"))
+	}
+	orderRules(r.form)
 	v := views.PublishView{Form: views.Form{Values: r.form, Once: r.form.Get(onceField)}}
 	show := func(ctx context.Context) (views.Screen, error) { return publishScreen(ctx, r, v), nil }
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
@@ -83,6 +88,14 @@ func (h *Handlers) draftTask(r *request) (answer, error) {
 		return show(ctx)
 	}
 	switch {
+	case r.form.Has("addRule"):
+		addRule(r.form)
+	case r.form.Has("trySample"):
+		report, err := h.trySample(r)
+		if err != nil {
+			return answer{}, err
+		}
+		v.Report = report
 	case r.form.Has("inferSchema"):
 		schema, problem := verify.InferSchema([]byte(r.form.Get("examples")))
 		if problem != nil {
@@ -116,24 +129,111 @@ func (h *Handlers) previewTask(r *request) ([]byte, error) {
 func publishDefaults() url.Values {
 	text := func(n int) string { return strconv.Itoa(n) }
 	return url.Values{"claimMinutes": {text(market.DefaultClaimMinutes)}, "reviewHours": {text(market.DefaultReviewHours)},
-		"maxAttempts": {text(market.DefaultMaxAttempts)}, "reward": {"100"}}
+		"maxAttempts": {text(market.DefaultMaxAttempts)}, "reward": {"100"}, ruleRow(0) + "kind": {market.RuleManual}}
 }
 
-// publishScreen shows as many rows for rules as are filled in, and one more.
-func publishScreen(ctx context.Context, r *request, v views.PublishView) views.Screen {
+// ruleRow begins the names of the fields of a rule.
+func ruleRow(i int) string { return "rules." + strconv.Itoa(i) + "." }
+
+// addRule adds a row for a rule of the kind that was chosen.
+func addRule(form url.Values) {
+	kind := form.Get("newRule")
+	if !slices.Contains(market.RuleKinds(), kind) {
+		kind = market.RuleManual
+	}
 	for i := range market.MaxRules {
-		row := "rules." + strconv.Itoa(i) + "."
-		if v.Get(row+"name") != "" || v.Get(row+"text") != "" {
-			v.Rows = i + 1
+		if form.Get(ruleRow(i)+"kind") == "" {
+			form.Set(ruleRow(i)+"kind", kind)
+			return
 		}
 	}
-	v.Rows = min(v.Rows+1, market.MaxRules)
+}
+
+// orderRules numbers the rows of rules as the task will: those that say
+// something first, the blank ones behind them, so that what is wrong with a
+// rule is shown at its row.
+func orderRules(form url.Values) {
+	var filled, blank []url.Values
+	for i := range maxRows {
+		row := url.Values{}
+		for name, values := range form {
+			if member, ok := strings.CutPrefix(name, ruleRow(i)); ok {
+				row[member] = values
+				form.Del(name)
+			}
+		}
+		switch {
+		case len(row) == 0:
+		case rowTyped(row, reflect.TypeFor[market.Rule](), ""):
+			filled = append(filled, row)
+		default:
+			blank = append(blank, row)
+		}
+	}
+	for i, row := range append(filled, blank...) {
+		for member, values := range row {
+			form[ruleRow(i)+member] = values
+		}
+	}
+}
+
+// dropRule takes the row of a rule out of the form.
+func dropRule(form url.Values, number string) {
+	for name := range form {
+		if strings.HasPrefix(name, "rules."+number+".") {
+			form.Del(name)
+		}
+	}
+}
+
+// trySample checks a sample output against the rules as they stand in the
+// form, and nothing else of it.
+func (h *Handlers) trySample(r *request) (*market.Report, error) {
+	var in taskInput
+	if err := r.decode(&in); err != nil {
+		return nil, err
+	}
+	d, _ := in.draft()
+	faults := []market.FieldError{}
+	for _, f := range append(r.faults, d.Clean(time.Now())...) {
+		if isAboutRules(f) || strings.HasPrefix(f.Pointer, "/outputSchema") {
+			faults = append(faults, f)
+		}
+	}
+	more, err := h.admit(r.ctx(), d, faults)
+	if err != nil {
+		return nil, err
+	}
+	sample := []byte(strings.TrimSpace(r.form.Get("sample")))
+	if p := verify.CheckJSON(sample, verify.OutputLimits); p != nil {
+		more = append(more, document("/sample", *p))
+	}
+	if err := market.Invalid(append(faults, more...)); err != nil {
+		return nil, err
+	}
+	report, err := h.Verifier.Verify(r.ctx(), job(market.Task{OutputSchema: d.OutputSchema, Rules: d.Rules, Payload: d.Payload}, market.Package{Output: sample}))
+	return &report, err
+}
+
+// publishScreen shows the form with a row for each rule.
+func publishScreen(ctx context.Context, r *request, v views.PublishView) views.Screen {
+	for i := range maxRows {
+		if kind := v.Get(ruleRow(i) + "kind"); kind != "" {
+			var rule market.Rule
+			formStruct(v.Values, reflect.ValueOf(&rule).Elem(), ruleRow(i), new([]market.FieldError))
+			rule.Kind = kind
+			v.Rules = append(v.Rules, views.RuleRow{Number: i, Rule: rule})
+		}
+	}
 	v.Spendable, v.Now = r.visitor.Spendable, time.Now()
 	return views.Publish(ctx, v)
 }
 
 // publishTask funds and opens a task.
 func (h *Handlers) publishTask(r *request) (answer, error) {
+	if r.form != nil {
+		orderRules(r.form)
+	}
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
 		once := r.form.Get(onceField)
 		if p.Code == market.ErrIdempotencyReused.Code {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -180,4 +181,17 @@ func stateClass(state string) string {
 		return "state-bad"
 	}
 	return ""
+}
+
+// manualRules are those that the publisher decides.
+func manualRules(rules []market.Rule) []market.Rule {
+	return slices.DeleteFunc(slices.Clone(rules), func(r market.Rule) bool { return r.Kind != market.RuleManual })
+}
+
+// decidedBy says who judges a rule.
+func decidedBy(ctx context.Context, r market.Rule) string {
+	if r.Kind == market.RuleManual {
+		return T(ctx, "task.by_publisher")
+	}
+	return T(ctx, "task.by_machine")
 }
