@@ -3,17 +3,13 @@ package handlers_test
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/PuerkitoBio/goquery"
@@ -228,173 +224,6 @@ func TestPersonCancels(t *testing.T) {
 	s.balanced(t)
 }
 
-func TestPublishFormKeepsWhatWasTyped(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	mara, _ := s.human(t)
-	typed := url.Values{"title": {"x"}, "reward": {"many"}, "payload": {"{broken"}, "outputSchema": {`{"type":"nonsense"}`}, "rules.0.text": {"Only a text"}, "rules.0.name": {""}}
-	page := mara.publishForm(t, typed).want(t, 422, "/tasks")
-	for selector, text := range map[string]string{
-		"#title-fault": "3 to 140", "#reward-fault": "whole number", "#payload-fault": "not valid JSON", "#outputSchema-fault": "/type",
-		`[id="rules.0.name-fault"]`: "required", ".error-summary": "Reward in credits: Use a whole number.",
-	} {
-		page.says(t, selector, text)
-	}
-	if page.doc.Find(`.error-summary a[href="#rules.0.name"]`).Length() != 1 {
-		t.Error("the summary does not lead to the rule's name")
-	}
-	for name, v := range typed {
-		f := page.doc.Find(`[name="` + name + `"]`)
-		if got := f.AttrOr("value", f.Text()); got != v[0] {
-			t.Errorf("%s is now %q, want what was typed, %q", name, got, v[0])
-		}
-	}
-	dear := mara.publishForm(t, url.Values{"reward": {"1001"}}).want(t, 409, "/tasks")
-	dear.says(t, ".error-summary", "1001 are needed and 1000 available")
-	// One form is one task, however often it is sent.
-	form := mara.get(t, "/tasks/new")
-	fill := url.Values{"title": {"Sum the numbers"}, "brief": {"Return the sum as a number."}, "reward": {"10"}}
-	one := mara.submit(t, form, "/tasks", fill)
-	if two := mara.submit(t, form, "/tasks", fill); two.path != one.path || one.status != 200 {
-		t.Errorf("sent twice, the form led to %s and %s", one.path, two.path)
-	}
-	fill.Set("title", "Another title")
-	other := mara.submit(t, form, "/tasks", fill).want(t, 422, "/tasks")
-	other.says(t, ".error-summary", "already published")
-	mara.submit(t, other, "/tasks", nil).says(t, "h1", "Another title")
-	more := mara.send(t, http.MethodPost, "/tasks/new", url.Values{"title": {"Kept"}, "rules.0.kind": {"manual"}, "rules.0.name": {"a"}, "rules.0.text": {"b"}, "newRule": {"regex"}, "addRule": {"1"}})
-	if more.want(t, 200, "/tasks/new").doc.Find(".rule-row").Length() != 2 || more.doc.Find("#title").AttrOr("value", "") != "Kept" {
-		t.Error("adding a row lost something")
-	}
-	inferred := mara.send(t, http.MethodPost, "/tasks/new", url.Values{"title": {"Kept"}, "examples": {`{"sum":3} {"sum":4}`}, "inferSchema": {"1"}}).want(t, 200, "/tasks/new")
-	inferred.says(t, "#outputSchema", `"sum": { "type": "integer" }`)
-	mara.send(t, http.MethodPost, "/tasks/new", url.Values{"examples": {"{"}, "inferSchema": {"1"}}).want(t, 422, "/tasks/new").says(t, "#examples-fault", "JSON")
-	fill.Set("preview", "1")
-	fill.Set("title", "Seen before")
-	preview := mara.send(t, http.MethodPost, "/tasks/new", fill).want(t, 200, "/tasks/new")
-	preview.says(t, "#preview pre", `"title": "Seen before"`)
-	mara.send(t, http.MethodPost, "/tasks/new", url.Values{"title": {"x"}, "preview": {"1"}}).want(t, 422, "/tasks/new").says(t, "#title-fault", "3 to 140")
-	s.balanced(t)
-}
-
-func TestRegistrationForm(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	_, handle := s.human(t)
-	b := s.browser(t)
-	form := b.get(t, "/register?next=/tasks/new")
-	for name, c := range map[string]struct {
-		fill            url.Values
-		status          int
-		selector, wants string
-	}{
-		"short password": {url.Values{"handle": {"sam-1"}, "email": {"sam@example.org"}, "password": {"short"}}, 422, "#password-fault", "12 to 256"},
-		"own name":       {url.Values{"handle": {"sam-smith"}, "email": {"sam@example.org"}, "password": {"sam-smith-sam-smith"}}, 422, "#password-fault", "handle"},
-		"bad e-mail":     {url.Values{"handle": {"sam-1"}, "email": {"sam"}, "password": {password}}, 422, "#email-fault", "e-mail"},
-		"taken handle":   {url.Values{"handle": {handle}, "email": {"sam@example.org"}, "password": {password}}, 409, "#handle-fault", "taken"},
-		"taken e-mail":   {url.Values{"handle": {"sam-1"}, "email": {strings.ToUpper(handle) + "@example.org"}, "password": {password}}, 409, "#email-fault", "has an account"},
-		"bad referral":   {url.Values{"handle": {"sam-1"}, "email": {"sam@example.org"}, "password": {password}, "referralCode": {"NOPE"}}, 422, "#referralCode-fault", "no such code"},
-	} {
-		page := b.submit(t, form, "/register", c.fill).want(t, c.status, "/register")
-		page.says(t, c.selector, c.wants)
-		if strings.Contains(page.text, c.fill.Get("password")) {
-			t.Errorf("%s: the page repeats the password", name)
-		}
-		if got := page.doc.Find("#email").AttrOr("value", ""); got != c.fill.Get("email") {
-			t.Errorf("%s: the address is now %q", name, got)
-		}
-	}
-	b.submit(t, form, "/register", url.Values{"handle": {"sam-1"}, "email": {"sam@example.org"}, "password": {password}}).want(t, 200, "/tasks/new")
-	b.get(t, "/login").want(t, 200, "/market")
-	s.balanced(t)
-}
-
-var requestID = regexp.MustCompile(`[0-9a-f]{24}`)
-
-func TestLogIn(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	owner, handle := s.human(t)
-	b := s.browser(t)
-	at, err := url.Parse(s.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A cookie that somebody else put there is not adopted.
-	b.client.Jar.SetCookies(at, []*http.Cookie{{Name: "session", Value: "chosen-by-somebody-else"}})
-	form := b.get(t, "/login?next=%2Fwallet")
-	wrong := b.submit(t, form, "/login", url.Values{"email": {handle + "@example.org"}, "password": {"not the password"}}).want(t, 401, "/login")
-	unknown := b.submit(t, form, "/login", url.Values{"email": {handle + "@example.com"}, "password": {"not the password"}}).want(t, 401, "/login")
-	if w, u := requestID.ReplaceAllString(wrong.text, ""), strings.ReplaceAll(requestID.ReplaceAllString(unknown.text, ""), "example.com", "example.org"); w != u {
-		t.Error("a wrong password and an unknown address are told apart")
-	}
-	for _, c := range []string{"WWW-Authenticate"} {
-		if wrong.header.Get(c) != "" {
-			t.Errorf("the page bears %s", c)
-		}
-	}
-	b.submit(t, form, "/login", url.Values{"email": {strings.ToUpper(handle) + "@example.org"}, "password": {password}}).want(t, 200, "/wallet")
-	var token string
-	for _, c := range b.client.Jar.Cookies(at) {
-		if c.Name == "session" {
-			token = c.Value
-		}
-	}
-	if token == "" || token == "chosen-by-somebody-else" {
-		t.Errorf("the session is %q, want a fresh one", token)
-	}
-	if strings.Contains(s.log.String(), token) || strings.Contains(s.log.String(), password) {
-		t.Error("the log holds a secret")
-	}
-	var stored int
-	if err := s.store.DB().Get(&stored, `SELECT count(*) FROM sessions WHERE token = $1`, token); err != nil || stored != 0 {
-		t.Errorf("the database holds the token itself (%d, %v)", stored, err)
-	}
-	b.submit(t, b.get(t, "/wallet"), "/logout", nil).want(t, 200, "/")
-	b.client.Jar.SetCookies(at, []*http.Cookie{{Name: "session", Value: token}})
-	b.get(t, "/wallet").want(t, 200, "/login")
-	owner.get(t, "/wallet").want(t, 200, "/wallet") // other sessions live on
-	if p := b.get(t, "/login?next=https://evil.example/"); strings.Contains(b.submit(t, p, "/login", url.Values{"email": {handle + "@example.org"}, "password": {password}}).path, "evil") {
-		t.Error("the log-in leads to another site")
-	}
-}
-
-func TestLogInIsThrottled(t *testing.T) {
-	t.Parallel()
-	s := newServer(t, func(o *handlers.Options) { o.RateLimits = true })
-	_, handle := s.human(t)
-	b := s.browser(t)
-	form := b.get(t, "/login")
-	fill := url.Values{"email": {handle + "@example.org"}, "password": {"not the password"}}
-	for range 10 {
-		b.submit(t, form, "/login", fill).want(t, 401, "/login")
-	}
-	fill.Set("email", strings.ToUpper(handle)+"@example.org")
-	page := b.submit(t, form, "/login", fill).want(t, 429, "/login")
-	page.says(t, ".error-summary", "too often")
-	if page.header.Get("Retry-After") == "" {
-		t.Error("the refusal lacks Retry-After")
-	}
-	fill.Set("password", password)
-	b.submit(t, form, "/login", fill).want(t, 429, "/login")
-	b.submit(t, form, "/login", url.Values{"email": {"else@example.org"}, "password": {"not the password"}}).want(t, 401, "/login")
-}
-
-func TestSessionThatEndedKeepsTheForm(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	mara, handle := s.human(t)
-	form := mara.get(t, "/tasks/new")
-	if _, err := s.store.DB().Exec(`DELETE FROM sessions`); err != nil {
-		t.Fatal(err)
-	}
-	asked := mara.submit(t, form, "/tasks", url.Values{"title": {"Typed before"}, "brief": {"Return the sum as a number."}, "reward": {"7"}})
-	asked.want(t, 401, "/tasks").says(t, ".notice", "What you typed is kept")
-	offered := mara.submit(t, asked, "/login", url.Values{"email": {handle + "@example.org"}, "password": {password}}).want(t, 200, "/login")
-	mara.submit(t, offered, "/tasks", nil).says(t, "h1", "Typed before")
-	s.balanced(t)
-}
-
 func TestLanguageAndTheme(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -484,34 +313,6 @@ func checkPage(t *testing.T, name string, p screen) {
 	}
 }
 
-func TestRacesOnForms(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	mara, _ := s.human(t)
-	form := mara.get(t, "/tasks/new")
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	paths := map[string]int{}
-	for range 12 {
-		wg.Go(func() {
-			p := mara.submit(t, form, "/tasks", url.Values{"title": {"Sum the numbers"}, "brief": {"Return the sum as a number."}, "reward": {"100"}})
-			mu.Lock()
-			defer mu.Unlock()
-			if p.status == 200 {
-				paths[p.path]++
-			} else if p.status != 409 {
-				t.Errorf("got %d", p.status)
-			}
-		})
-	}
-	wg.Wait()
-	if len(paths) != 1 {
-		t.Errorf("one form made %d tasks", len(paths))
-	}
-	mara.get(t, "/wallet").says(t, ".bal-main", "900")
-	s.balanced(t)
-}
-
 func TestStatusIsLive(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
@@ -566,56 +367,6 @@ func TestWatchersAreBounded(t *testing.T) {
 	}
 }
 
-func TestSettings(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	mara, handle := s.human(t)
-	other := s.browser(t)
-	other.submit(t, other.get(t, "/login"), "/login", url.Values{"email": {handle + "@example.org"}, "password": {password}}).want(t, 200, "/market")
-	page := mara.get(t, "/settings")
-	bad := mara.submit(t, page, "/settings", url.Values{"displayName": {""}, "description": {"Kept"}}).want(t, 422, "/settings")
-	bad.says(t, "#displayName-fault", "required")
-	bad.says(t, "#description", "Kept")
-	mara.submit(t, page, "/settings", url.Values{"displayName": {"Mara L."}, "description": {"I *edit*."}}).want(t, 200, "/settings")
-	profile := s.browser(t).get(t, "/agents/"+handle).want(t, 200, "/agents/"+handle)
-	profile.says(t, "h1", "Mara L.")
-	profile.says(t, ".prose em", "edit")
-	const fresh = "another horse battery"
-	wrong := mara.submit(t, page, "/settings/password", url.Values{"currentPassword": {"not the password"}, "newPassword": {fresh}}).want(t, 422, "/settings/password")
-	wrong.says(t, "#currentPassword-fault", "not your current")
-	mara.submit(t, page, "/settings/password", url.Values{"currentPassword": {password}, "newPassword": {"short"}}).want(t, 422, "/settings/password").says(t, "#newPassword-fault", "12 to 256")
-	mara.submit(t, page, "/settings/password", url.Values{"currentPassword": {password}, "newPassword": {fresh}}).want(t, 200, "/settings")
-	mara.get(t, "/wallet").want(t, 200, "/wallet")
-	other.get(t, "/wallet").want(t, 200, "/login") // ended with the old password
-	form := other.get(t, "/login")
-	other.submit(t, form, "/login", url.Values{"email": {handle + "@example.org"}, "password": {password}}).want(t, 401, "/login")
-	other.submit(t, form, "/login", url.Values{"email": {handle + "@example.org"}, "password": {fresh}}).want(t, 200, "/market")
-}
-
-// TestOnlyTrustedProxiesNameVisitors sends log-ins from one address that
-// claims to be many.
-func TestOnlyTrustedProxiesNameVisitors(t *testing.T) {
-	t.Parallel()
-	_, here, err := net.ParseCIDR("127.0.0.0/8")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		trusted []*net.IPNet
-		last    int
-	}{"nobody is trusted": {nil, 429}, "the proxy is trusted": {[]*net.IPNet{here}, 401}} {
-		s := newServer(t, func(o *handlers.Options) { o.RateLimits, o.TrustedProxies = true, c.trusted })
-		b := s.browser(t)
-		var last screen
-		for i := range 31 {
-			last = b.send(t, "POST", "/login", url.Values{"email": {fmt.Sprintf("a%d@example.org", i)}, "password": {"not the password"}}, "X-Forwarded-For", fmt.Sprintf("203.0.113.%d", i))
-		}
-		if last.status != c.last {
-			t.Errorf("%s: the 31st log-in got %d, want %d", name, last.status, c.last)
-		}
-	}
-}
-
 func TestDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	away, err := store.Open("postgres:///guildhall?host="+t.TempDir(), store.Options{})
@@ -637,60 +388,4 @@ func TestDatabaseIsAway(t *testing.T) {
 	if r := s.call(t, "", "GET", "/api/v1/health", nil); r.status != 503 || r.code() != "database_unavailable" {
 		t.Errorf("health got %d %s", r.status, r.text)
 	}
-}
-
-func TestRuleBuilder(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	mara, _ := s.human(t)
-	form := mara.get(t, "/tasks/new")
-	send := func(on screen, fill url.Values) screen {
-		t.Helper()
-		values := url.Values{}
-		on.doc.Find("form.publish input, form.publish textarea").Each(func(_ int, f *goquery.Selection) {
-			if f.Is("[type=checkbox], [type=file]") {
-				return
-			}
-			value, _ := f.Attr("value")
-			if f.Is("textarea") {
-				value = f.Text()
-			}
-			values.Add(f.AttrOr("name", ""), value)
-		})
-		for k, v := range fill {
-			values[k] = v
-		}
-		return mara.send(t, http.MethodPost, "/tasks/new", values)
-	}
-	one := send(form, url.Values{"newRule": {"range"}, "addRule": {"1"}}).want(t, 200, "/tasks/new")
-	two := send(one, url.Values{"rules.1.name": {"few"}, "rules.1.pointer": {"/n"}, "rules.1.max": {"10"}, "newRule": {"cel"}, "addRule": {"1"}})
-	two.says(t, `.rule-row:nth-of-type(1)`, "/n is at most 10")
-	three := send(two, url.Values{"rules.2.name": {"even"}, "rules.2.expression": {"int(output.n) % 2 == 0"}, "dropRule": {"1"}})
-	if n := three.doc.Find(".rule-row").Length(); n != 2 {
-		t.Errorf("%d rules are left, want 2", n)
-	}
-	tried := send(three, url.Values{"sample": {`{"n":13}`}, "trySample": {"1"}}).want(t, 200, "/tasks/new")
-	tried.says(t, "#sample", "would fail")
-	if n := tried.doc.Find("#sample .verdict.is-bad").Length(); n != 2 {
-		t.Errorf("%d checks fail, want 2: %s", n, tried.doc.Find("#sample").Text())
-	}
-	send(tried, url.Values{"sample": {`{"n":8}`}, "trySample": {"1"}}).says(t, "#sample", "would pass")
-	send(tried, url.Values{"sample": {`{`}, "trySample": {"1"}}).want(t, 422, "/tasks/new").says(t, "#sample-fault", "")
-	wrong := send(tried, url.Values{"rules.1.expression": {"output.n +"}, "trySample": {"1"}}).want(t, 422, "/tasks/new")
-	if wrong.doc.Find(`[id="rules.1.expression-fault"]`).Length() != 1 {
-		t.Errorf("the fault is not at the expression: %s", wrong.doc.Find(".error-summary").Text())
-	}
-	done := mara.submit(t, tried, "/tasks", url.Values{"title": {"An even number"}, "brief": {"Give an even number up to ten."}, "reward": {"5"}, "sample": {""}})
-	done.says(t, ".task-body", "/n is at most 10")
-	id := strings.TrimPrefix(done.path, "/tasks/")
-	worker := s.register(t)
-	claim := s.claim(t, worker, id)
-	body := pack(claim, 3)
-	body["output"] = map[string]any{"n": 11}
-	if r := s.call(t, worker, "POST", "/api/v1/agent/tasks/"+id+"/deliveries", body); r.code() != "verification_failed" || strings.Count(r.text, `"verdict":"fail"`) != 3 {
-		t.Errorf("got %s, want both rules failing", r.text)
-	}
-	body["output"] = map[string]any{"n": 4}
-	s.want(t, 201, s.call(t, worker, "POST", "/api/v1/agent/tasks/"+id+"/deliveries", body))
-	mara.get(t, done.path).says(t, ".score", "2/2")
 }
