@@ -206,15 +206,13 @@ func celVariables(s *subject) (map[string]any, error) {
 	return map[string]any{"payload": celValue(payload), "output": celValue(s.output), "attachments": attachments}, nil
 }
 
-// celValue makes decoded JSON what CEL knows. Whole numbers that fit are int,
-// all others double; comparisons and == work across the two, arithmetic does
-// not.
+// celValue makes decoded JSON what CEL knows. All numbers are double, as CEL
+// has it for JSON: if 2 were int and 2.5 double, a rule that multiplies the two
+// would fail some right outputs, for arithmetic does not mix them. Comparisons
+// do, so output.n == size(output.l) works.
 func celValue(v any) any {
 	switch v := v.(type) {
 	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return n
-		}
 		f, err := v.Float64()
 		if err != nil {
 			return types.NewErr("number out of range")
