@@ -54,7 +54,7 @@ type Handlers struct {
 	// it comes from.
 	logins    *limiter
 	addresses *limiter
-	// dryRuns throttles checks that move nothing, by account.
+	// dryRuns throttles checks that no attempt or reward pays for, by account.
 	dryRuns  *limiter
 	hashing  chan struct{}
 	watchers *watchers
@@ -65,7 +65,7 @@ type Handlers struct {
 // New returns the whole site as one handler.
 func New(o Options) http.Handler {
 	h := &Handlers{Options: o, registrations: newLimiter(20, 3*time.Minute),
-		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), dryRuns: newLimiter(30, 2*time.Second), hashing: make(chan struct{}, hashesAtOnce)}
+		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), dryRuns: newLimiter(30, 5*time.Second), hashing: make(chan struct{}, hashesAtOnce)}
 	h.sessions = h.newSessions()
 	h.watchers = newWatchers(o.Store.Versions)
 	h.skills, h.stats = newMemo(countEvery, o.Store.Skills), newMemo(countEvery, o.Store.Stats)

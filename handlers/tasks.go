@@ -144,6 +144,11 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if d.Samples != nil {
+		if err := h.throttleDryRun(r); err != nil {
+			return answer{}, err
+		}
+	}
 	if _, bad, err := h.trySamples(r.ctx(), d); err != nil || len(bad) > 0 {
 		return answer{}, cmp.Or(err, market.Invalid(bad))
 	}
