@@ -42,6 +42,22 @@ CREATE TABLE public.api_keys (
     revoked_at timestamp with time zone
 );
 
+CREATE TABLE public.attachments (
+    task_id uuid NOT NULL,
+    delivery_id uuid,
+    sha256 text NOT NULL
+);
+
+CREATE TABLE public.blobs (
+    sha256 text NOT NULL,
+    object text NOT NULL,
+    bytes bigint NOT NULL,
+    media_type text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT blobs_bytes CHECK ((bytes >= 0)),
+    CONSTRAINT blobs_sha256 CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
+);
+
 CREATE TABLE public.claims (
     id uuid NOT NULL,
     task_id uuid NOT NULL,
@@ -206,6 +222,13 @@ ALTER TABLE public.transfers ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.uploads (
+    account_id uuid NOT NULL,
+    sha256 text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    used boolean DEFAULT false NOT NULL
+);
+
 CREATE TABLE public.wallets (
     account_id uuid NOT NULL,
     granted bigint NOT NULL,
@@ -228,6 +251,12 @@ ALTER TABLE ONLY public.api_keys
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.blobs
+    ADD CONSTRAINT blobs_object_key UNIQUE (object);
+
+ALTER TABLE ONLY public.blobs
+    ADD CONSTRAINT blobs_pkey PRIMARY KEY (sha256);
 
 ALTER TABLE ONLY public.claims
     ADD CONSTRAINT claims_pkey PRIMARY KEY (id);
@@ -268,10 +297,17 @@ ALTER TABLE ONLY public.tasks
 ALTER TABLE ONLY public.transfers
     ADD CONSTRAINT transfers_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.uploads
+    ADD CONSTRAINT uploads_pkey PRIMARY KEY (account_id, sha256);
+
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_pkey PRIMARY KEY (account_id);
 
 CREATE INDEX api_keys_account ON public.api_keys USING btree (account_id);
+
+CREATE INDEX attachments_blob ON public.attachments USING btree (sha256);
+
+CREATE INDEX attachments_task ON public.attachments USING btree (task_id);
 
 CREATE UNIQUE INDEX claims_live ON public.claims USING btree (task_id) WHERE (ended_at IS NULL);
 
@@ -317,6 +353,10 @@ CREATE INDEX tasks_publisher ON public.tasks USING btree (publisher_id, id);
 
 CREATE INDEX transfers_account ON public.transfers USING btree (account_id, id);
 
+CREATE INDEX uploads_blob ON public.uploads USING btree (sha256);
+
+CREATE INDEX uploads_unused ON public.uploads USING btree (created_at) WHERE (NOT used);
+
 CREATE TRIGGER task_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.task_events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER transfers_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.transfers FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
@@ -326,6 +366,15 @@ ALTER TABLE ONLY public.accounts
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.attachments
+    ADD CONSTRAINT attachments_blob_fkey FOREIGN KEY (sha256) REFERENCES public.blobs(sha256);
+
+ALTER TABLE ONLY public.attachments
+    ADD CONSTRAINT attachments_delivery_fkey FOREIGN KEY (delivery_id) REFERENCES public.deliveries(id);
+
+ALTER TABLE ONLY public.attachments
+    ADD CONSTRAINT attachments_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
 
 ALTER TABLE ONLY public.claims
     ADD CONSTRAINT claims_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
@@ -362,6 +411,12 @@ ALTER TABLE ONLY public.task_skills
 
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_publisher_fkey FOREIGN KEY (publisher_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.uploads
+    ADD CONSTRAINT uploads_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.uploads
+    ADD CONSTRAINT uploads_blob_fkey FOREIGN KEY (sha256) REFERENCES public.blobs(sha256);
 
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -49,6 +50,9 @@ func (h *Handlers) deliver(r *request) (answer, error) {
 	}
 	ctx := r.ctx()
 	by := r.caller(func(v any) answer { return h.deliveredAnswer(r, v.(market.Snapshot)) })
+	if bad, err := h.checkBlobs(ctx, r, pack.Attachments); err != nil || bad != nil {
+		return answer{}, errors.Join(err, market.Invalid(bad))
+	}
 	task, err := h.Store.OpenDelivery(ctx, by, id, lease)
 	if err != nil {
 		return answer{}, err
@@ -122,7 +126,11 @@ func (h *Handlers) showDelivery(r *request) (answer, error) {
 	}
 	return answer{json: shape, tagged: true, page: func(ctx context.Context) (views.Screen, error) {
 		t, err := h.Store.Task(ctx, r.actor, id)
-		return views.Delivery(ctx, t.Task, d, time.Now()), err
+		if err != nil {
+			return views.Screen{}, err
+		}
+		files, err := h.files(ctx, id, d.Attachments)
+		return views.Delivery(ctx, t.Task, d, files, time.Now()), err
 	}}, nil
 }
 

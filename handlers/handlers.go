@@ -53,6 +53,7 @@ type Handlers struct {
 	// logins and addresses throttle guessing: by e-mail address and by where
 	// it comes from.
 	logins    *limiter
+	uploads   *limiter
 	addresses *limiter
 	// dryRuns throttles checks that no attempt or reward pays for, by account.
 	dryRuns  *limiter
@@ -65,7 +66,8 @@ type Handlers struct {
 // New returns the whole site as one handler.
 func New(o Options) http.Handler {
 	h := &Handlers{Options: o, registrations: newLimiter(20, 3*time.Minute),
-		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), dryRuns: newLimiter(30, 5*time.Second), hashing: make(chan struct{}, hashesAtOnce)}
+		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), uploads: newLimiter(120, 5*time.Second), dryRuns: newLimiter(30, 5*time.Second),
+		hashing: make(chan struct{}, hashesAtOnce)}
 	h.sessions = h.newSessions()
 	h.watchers = newWatchers(o.Store.Versions)
 	h.skills, h.stats = newMemo(countEvery, o.Store.Skills), newMemo(countEvery, o.Store.Stats)
@@ -80,7 +82,7 @@ func New(o Options) http.Handler {
 			around = append(around, compress)
 		}
 		e.Add(r.method, r.path, h.adapt(r), around...)
-		if r.method == http.MethodGet && !r.stream {
+		if r.method == http.MethodGet && !strings.HasSuffix(r.path, "/events") { // an endless answer has no head
 			e.Add(http.MethodHead, r.path, h.adapt(r), around...)
 		}
 	}

@@ -79,7 +79,10 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 	}
 	if rt.auth == session && r.visitor == nil {
 		if r.echo.Request().Method != http.MethodGet {
-			_ = r.read(rt) // what was typed goes along to the log-in form
+			// What was typed goes along to the log-in form, files do not.
+			if _ = r.read(rt); r.multipart != "" {
+				_ = h.readFiles(r)
+			}
 		}
 		return market.ErrUnauthenticated
 	}
@@ -96,10 +99,6 @@ func (h *Handlers) writePage(r *request, a answer) error {
 		return r.echo.Redirect(http.StatusSeeOther, a.to)
 	}
 	if a.stream != nil {
-		header := r.echo.Response().Header()
-		header.Set("Content-Type", "text/event-stream")
-		header.Set("Cache-Control", "no-store")
-		header.Set("X-Accel-Buffering", "no")
 		if err := a.stream(r.echo.Response()); err != nil {
 			h.Logger.Debug("a stream ended", "error", err)
 		}

@@ -20,6 +20,7 @@ type policy struct {
 var policies = map[string]policy{
 	"GET /":                                  {"public", "ignored", false, ""},
 	"GET /market":                            {"public", "ignored", false, ""},
+	"GET /market/skills":                     {"public", "ignored", false, ""},
 	"GET /register":                          {"public", "ignored", false, ""},
 	"POST /register":                         {"public", "ignored", true, ""},
 	"GET /login":                             {"public", "ignored", false, ""},
@@ -36,6 +37,7 @@ var policies = map[string]policy{
 	"GET /tasks/:id/deliveries/:did":         {"session", "ignored", false, "parties"},
 	"POST /tasks/:id/deliveries/:did/accept": {"session", "honoured", false, "publisher"},
 	"POST /tasks/:id/deliveries/:did/reject": {"session", "honoured", true, "publisher"},
+	"GET /attachments/:sha256":               {"public", "ignored", false, "all"},
 	"GET /agents/:handle":                    {"public", "ignored", false, "all"},
 	"GET /settings":                          {"session", "ignored", false, ""},
 	"POST /settings":                         {"session", "ignored", true, ""},
@@ -55,6 +57,8 @@ var policies = map[string]policy{
 	"PATCH /api/v1/agent/me":                              {"key", "ignored", true, ""},
 	"GET /api/v1/agent/wallet":                            {"key", "ignored", false, ""},
 	"GET /api/v1/agent/wallet/entries":                    {"key", "ignored", false, ""},
+	"POST /api/v1/agent/attachments":                      {"key", "ignored", false, ""},
+	"GET /api/v1/agent/attachments/:sha256":               {"key", "ignored", false, "all"},
 	"GET /api/v1/agent/tasks":                             {"key", "ignored", false, ""},
 	"POST /api/v1/agent/tasks":                            {"key", "required", true, ""},
 	"POST /api/v1/agent/tasks/check":                      {"key", "ignored", true, ""},
@@ -120,7 +124,7 @@ func TestPolicyHolds(t *testing.T) {
 	did := s.deliver(t, worker, id)
 	const absent = "01a20b77-e936-75e9-8ee4-5120c30a9cda"
 	at := func(path, id, did string) string {
-		return strings.NewReplacer(":id", id, ":did", did, ":handle", "nobody-here").Replace(path)
+		return strings.NewReplacer(":id", id, ":did", did, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path)
 	}
 	send := func(name, key, id, did string) reply {
 		method, path, _ := strings.Cut(name, " ")
@@ -216,7 +220,7 @@ func TestPolicyOfPagesHolds(t *testing.T) {
 				form = url.Values{"reason": {"No."}, "rule": {"tidy"}, "idempotencyKey": {unique("k")}}
 			}
 			// A key opens no page.
-			return b.send(t, method, strings.NewReplacer(":id", id, ":did", did, ":handle", "nobody-here").Replace(path), form, "Authorization", "Bearer "+publisher)
+			return b.send(t, method, strings.NewReplacer(":id", id, ":did", did, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path), form, "Authorization", "Bearer "+publisher)
 		}
 		if p.auth == "session" {
 			got := send(nobody, id, did)

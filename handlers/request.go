@@ -60,8 +60,12 @@ type route struct {
 	// page routes answer people with HTML and know them by their session; all
 	// others answer programs with JSON and know them by their key.
 	page bool
-	// stream routes send events as they happen, and are not compressed.
+	// stream routes send what is long or never ends, and are not compressed.
 	stream bool
+	// files says that a page's form may bring files.
+	files bool
+	// upload routes read their body themselves, as it comes.
+	upload bool
 }
 
 // request is a request as far as it is understood before its handler runs.
@@ -74,6 +78,8 @@ type request struct {
 	// form is the body of a page's form, faults what in it could not be read.
 	form   url.Values
 	faults []market.FieldError
+	// multipart is the boundary of a form with files that is still to be read.
+	multipart string
 	// visitor is who looks at a page, nil for a stranger.
 	visitor *views.Visitor
 	// again shows the form of a page with what was typed and why it was
@@ -98,6 +104,9 @@ func (h *Handlers) adapt(rt route) echo.HandlerFunc {
 			h.fail(c, err)
 			return nil
 		}
+		if a.stream != nil {
+			return a.stream(c.Response())
+		}
 		return a.write(c)
 	}
 }
@@ -106,7 +115,11 @@ func (h *Handlers) run(rt route, r *request) (answer, error) {
 	if err := h.identify(rt, r); err != nil {
 		return answer{}, err
 	}
-	if err := r.read(rt); err != nil {
+	err := r.read(rt)
+	if r.multipart != "" {
+		err = h.readFiles(r)
+	}
+	if err != nil {
 		return answer{}, err
 	}
 	if err := r.readOnce(rt); err != nil {
@@ -157,12 +170,19 @@ func (h *Handlers) replay(r *request, refusal error) (answer, error) {
 }
 
 func (r *request) read(rt route) error {
+	if rt.upload {
+		return nil
+	}
 	req, limit := r.echo.Request(), int64(maxBody)
 	if rt.page {
 		limit = maxForm
 	}
 	if rt.body || (rt.page && req.Method == http.MethodPost) {
-		media, _, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
+		media, params, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
+		if rt.files && media == echo.MIMEMultipartForm && params["boundary"] != "" {
+			r.multipart = params["boundary"]
+			return nil
+		}
 		form := media == echo.MIMEApplicationForm
 		if err != nil || form != rt.page || (!form && media != "application/json" && !strings.HasSuffix(media, "+json")) {
 			return market.ErrUnsupportedMediaType

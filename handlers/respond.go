@@ -30,7 +30,7 @@ type answer struct {
 	page func(context.Context) (views.Screen, error)
 	// file is downloaded instead of shown.
 	file *file
-	// stream writes a page's events as they happen, instead of anything else.
+	// stream writes what is long or never ends, instead of anything else.
 	stream func(http.ResponseWriter) error
 	// to is where a page's form leads when it was done, with a message that
 	// is shown there once.

@@ -11,6 +11,7 @@ func (h *Handlers) routes() []route {
 		// Pages.
 		{method: get, path: "/", handle: h.home, page: true},
 		{method: get, path: "/market", handle: h.listMarket, page: true},
+		{method: get, path: "/market/skills", handle: h.listSkills, page: true},
 		{method: get, path: "/register", handle: h.askToRegister, page: true},
 		{method: post, path: "/register", handle: h.registerHuman, page: true, body: true},
 		{method: get, path: "/login", handle: h.askToLogIn, page: true},
@@ -18,8 +19,8 @@ func (h *Handlers) routes() []route {
 		{method: post, path: "/logout", handle: h.logOut, page: true},
 		{method: post, path: "/preferences", handle: h.setPreferences, page: true, body: true},
 		{method: get, path: "/tasks/new", handle: h.newTask, auth: session, page: true},
-		{method: post, path: "/tasks/new", handle: h.draftTask, auth: session, page: true, body: true},
-		{method: post, path: "/tasks", handle: h.publishTask, auth: session, once: onceRequired, page: true, body: true},
+		{method: post, path: "/tasks/new", handle: h.draftTask, auth: session, page: true, body: true, files: true},
+		{method: post, path: "/tasks", handle: h.publishTask, auth: session, once: onceRequired, page: true, body: true, files: true},
 		{method: get, path: "/tasks/:id", handle: h.showTask, page: true},
 		{method: post, path: "/tasks/:id/cancel", handle: h.cancelTask, auth: session, once: onceHonoured, page: true},
 		{method: get, path: "/tasks/:id/events", handle: h.watchTask, page: true, stream: true},
@@ -27,6 +28,7 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/tasks/:id/deliveries/:did", handle: h.showDelivery, auth: session, page: true},
 		{method: post, path: "/tasks/:id/deliveries/:did/accept", handle: h.acceptDelivery, auth: session, once: onceHonoured, page: true},
 		{method: post, path: "/tasks/:id/deliveries/:did/reject", handle: h.rejectDelivery, auth: session, once: onceHonoured, page: true, body: true},
+		{method: get, path: "/attachments/:sha256", handle: h.downloadAttachment, page: true, stream: true},
 		{method: get, path: "/agents/:handle", handle: h.showAccount, page: true},
 		{method: get, path: "/settings", handle: h.showSettings, auth: session, page: true},
 		{method: post, path: "/settings", handle: h.updateMe, auth: session, page: true, body: true},
@@ -48,6 +50,9 @@ func (h *Handlers) routes() []route {
 		{method: http.MethodPatch, path: api + "/agent/me", handle: h.updateMe, auth: key, body: true},
 		{method: get, path: api + "/agent/wallet", handle: h.showWallet, auth: key},
 		{method: get, path: api + "/agent/wallet/entries", handle: h.listEntries, auth: key},
+
+		{method: post, path: api + "/agent/attachments", handle: h.uploadAttachment, auth: key, upload: true},
+		{method: get, path: api + "/agent/attachments/:sha256", handle: h.downloadAttachment, auth: key, stream: true},
 
 		{method: get, path: api + "/agent/tasks", handle: h.listOwnTasks, auth: key},
 		{method: post, path: api + "/agent/tasks", handle: h.publishTask, auth: key, once: onceRequired, body: true},

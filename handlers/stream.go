@@ -40,6 +40,10 @@ func (h *Handlers) watchTask(r *request) (answer, error) {
 	}
 	return answer{stream: func(w http.ResponseWriter) error {
 		defer leave()
+		header := w.Header()
+		header.Set("Content-Type", "text/event-stream")
+		header.Set("Cache-Control", "no-store")
+		header.Set("X-Accel-Buffering", "no")
 		return h.streamStatus(r, w, id, shown, versions)
 	}}, nil
 }

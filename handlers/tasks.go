@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -175,7 +176,11 @@ func (h *Handlers) readDraft(r *request) (market.Draft, error) {
 	if err != nil {
 		return d, err
 	}
-	return d, r.invalid(append(bad, more...))
+	mismatched, err := h.checkBlobs(r.ctx(), r, d.Attachments)
+	if err != nil {
+		return d, err
+	}
+	return d, r.invalid(slices.Concat(bad, more, mismatched))
 }
 
 // taskPath is the page of a task.
@@ -256,11 +261,17 @@ func text(s *string) string {
 
 func (h *Handlers) listSkills(r *request) (answer, error) {
 	type skillJSON struct {
-		Skill string `json:"skill"`
-		Open  int64  `json:"open"`
+		Skill   string         `json:"skill"`
+		Open    int64          `json:"open"`
+		Offered market.Credits `json:"creditsOffered"`
+		Best    market.Credits `json:"bestReward"`
 	}
 	skills, err := h.skills.get(r.ctx())
-	return answer{open: true, json: page(skills, len(skills), func(s market.SkillCount) skillJSON { return skillJSON(s) }, nil)}, err
+	found := page(skills, len(skills), func(s market.SkillCount) skillJSON { return skillJSON(s) }, nil)
+	return answer{open: true, json: found, page: func(ctx context.Context) (views.Screen, error) {
+		stats, err := h.stats.get(ctx)
+		return views.Skills(ctx, skills, stats), err
+	}}, err
 }
 
 // showStats tells the size of the market, at most a few seconds old.
@@ -309,6 +320,13 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 	v.Form, v.Hold = f, h.Store.Hold()
 	if v.Form.Once == "" {
 		v.Form.Once = newRequestID()
+	}
+	attached := s.Attachments
+	if s.Delivery != nil {
+		attached = append(slices.Clone(attached), s.Delivery.Attachments...)
+	}
+	if v.Files, err = h.files(ctx, s.ID, attached); err != nil {
+		return v, err
 	}
 	if v.Mine {
 		v.History, err = h.Store.DeliveryHistory(ctx, r.actor.Account, s.ID, 50)

@@ -115,7 +115,8 @@ func ValidID(s string) bool {
 	return true
 }
 
-func isSHA256(s string) bool {
+// ValidSHA256 reports whether s is a SHA-256 in lower-case hexadecimal.
+func ValidSHA256(s string) bool {
 	if len(s) != 64 {
 		return false
 	}

@@ -130,6 +130,7 @@ var (
 	ErrHandleTaken           = sentinel(KindConflict, "handle_taken")
 	ErrEmailTaken            = sentinel(KindConflict, "email_taken")
 	ErrReferralUnknown       = sentinel(KindInvalid, "referral_unknown")
+	ErrUploadQuota           = sentinel(KindConflict, "upload_quota")
 	ErrLogin                 = sentinel(KindUnauthenticated, "login_failed")
 )
 

@@ -58,4 +58,7 @@ type Stats struct {
 type SkillCount struct {
 	Skill string
 	Open  int64
+	// Offered is what these tasks pay together, Best the most that one pays.
+	Offered Credits
+	Best    Credits
 }

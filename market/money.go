@@ -97,6 +97,8 @@ type Entry struct {
 	// are still pending.
 	BalanceAfter *Credits
 	Task         TaskID
+	// TaskTitle is filled in by the store for showing.
+	TaskTitle string
 	// Counterparty is a handle, or "".
 	Counterparty string
 }

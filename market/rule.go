@@ -190,7 +190,7 @@ func (p *problems) hash(pointer string, s *string, required bool) {
 	switch {
 	case s == nil && required:
 		p.add(pointer, "required", nil)
-	case s != nil && !isSHA256(*s):
+	case s != nil && !ValidSHA256(*s):
 		p.add(pointer, "sha256", nil)
 	}
 }
@@ -241,7 +241,7 @@ func (p *problems) hiddenRule(at string, r Rule) {
 	switch {
 	case r.Commitment == nil:
 		p.add(at+"/commitment", "required", nil)
-	case !strings.HasPrefix(*r.Commitment, commitmentStart) || !isSHA256(strings.TrimPrefix(*r.Commitment, commitmentStart)):
+	case !strings.HasPrefix(*r.Commitment, commitmentStart) || !ValidSHA256(strings.TrimPrefix(*r.Commitment, commitmentStart)):
 		p.add(at+"/commitment", "commitment", nil)
 	}
 	if r.Count == nil {

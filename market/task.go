@@ -169,7 +169,7 @@ func (p *problems) attachments(pointer string, as []Attachment) {
 		p.text(at+"/mediaType", a.MediaType, 1, 120)
 		p.text(at+"/url", a.URL, 0, 2000)
 		p.number(at+"/bytes", a.Bytes, 0, MaxAttachmentBytes)
-		if !isSHA256(a.SHA256) {
+		if !ValidSHA256(a.SHA256) {
 			p.add(at+"/sha256", "sha256", nil)
 		}
 		if a.URL != "" && !isWebURL(a.URL) {

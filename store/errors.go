@@ -29,6 +29,8 @@ var byConstraint = map[string]error{
 	"accounts_handle_key":        market.ErrHandleTaken,
 	"logins_email_key":           market.ErrEmailTaken,
 	"accounts_referral_code_key": errRaceLost,
+	"attachments_blob_fkey":      errRaceLost,
+	"uploads_blob_fkey":          errRaceLost,
 }
 
 // translate turns what the database says into errors that callers know.

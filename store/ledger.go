@@ -189,12 +189,15 @@ func (s *Store) Entries(ctx context.Context, id market.AccountID, f market.Entry
 		CreditClass  market.Class        `db:"credit_class"`
 		BalanceAfter *market.Credits     `db:"balance_after"`
 		TaskID       *market.TaskID      `db:"task_id"`
+		TaskTitle    *string             `db:"task_title"`
 		Counterparty *string             `db:"counterparty"`
 	}
 	err := s.db.SelectContext(ctx, &rows, `
-		SELECT x.id, x.at, x.kind, x.debit, x.amount, x.debit_class, x.credit_class, x.balance_after, x.task_id, a.handle AS counterparty
+		SELECT x.id, x.at, x.kind, x.debit, x.amount, x.debit_class, x.credit_class, x.balance_after, x.task_id,
+			t.title AS task_title, a.handle AS counterparty
 		FROM transfers x
 		LEFT JOIN accounts a ON a.id = x.counterparty_id
+		LEFT JOIN tasks t ON t.id = x.task_id
 		WHERE x.account_id = $1 AND ($2 = 0 OR x.id < $2) AND ($4 = '' OR x.kind = $4)
 		ORDER BY x.id DESC
 		LIMIT $3`, id, f.Before, f.Limit, f.Kind)
@@ -207,8 +210,8 @@ func (s *Store) Entries(ctx context.Context, id market.AccountID, f market.Entry
 		if strings.HasPrefix(r.Debit, "wallet:") {
 			e.Amount, e.Class = -r.Amount, r.DebitClass
 		}
-		if r.TaskID != nil {
-			e.Task = *r.TaskID
+		if r.TaskID != nil && r.TaskTitle != nil {
+			e.Task, e.TaskTitle = *r.TaskID, *r.TaskTitle
 		}
 		if r.Counterparty != nil {
 			e.Counterparty = *r.Counterparty

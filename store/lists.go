@@ -130,17 +130,20 @@ func (s *Store) OwnTasks(ctx context.Context, id market.AccountID, role market.R
 // Skills counts the open tasks of each skill, most wanted first.
 func (s *Store) Skills(ctx context.Context) ([]market.SkillCount, error) {
 	var rows []struct {
-		Skill string `db:"skill"`
-		Open  int64  `db:"open"`
+		Skill   string         `db:"skill"`
+		Open    int64          `db:"open"`
+		Offered market.Credits `db:"offered"`
+		Best    market.Credits `db:"best"`
 	}
 	err := s.db.SelectContext(ctx, &rows, `
-		SELECT skill, count(*) AS open FROM task_skills GROUP BY skill ORDER BY open DESC, skill LIMIT 100`)
+		SELECT skill, count(*) AS open, sum(reward)::bigint AS offered, max(reward) AS best
+		FROM task_skills GROUP BY skill ORDER BY open DESC, skill LIMIT 100`)
 	if err != nil {
 		return nil, translate(err)
 	}
 	out := make([]market.SkillCount, 0, len(rows))
 	for _, r := range rows {
-		out = append(out, market.SkillCount{Skill: r.Skill, Open: r.Open})
+		out = append(out, market.SkillCount(r))
 	}
 	return out, nil
 }

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
+	"gocloud.dev/blob"
 
 	"guildhall/market"
 )
@@ -31,6 +33,8 @@ type Options struct {
 	Hold time.Duration
 	// Now is the clock; nil means the system's.
 	Now func() time.Time
+	// Blobs holds uploaded files; nil where none are handled.
+	Blobs *blob.Bucket
 	// Tracer sees every round trip; tests count them.
 	Tracer pgx.QueryTracer
 	// MaxConns bounds the pool; 0 means 20.
@@ -41,6 +45,8 @@ type Options struct {
 type Store struct {
 	db   *sqlx.DB
 	opts Options
+	// holding is set while this store holds the clocks of all others.
+	holding atomic.Bool
 }
 
 // Open connects to a migrated database.

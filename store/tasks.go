@@ -161,8 +161,12 @@ func (s *Store) WithdrawDelivery(ctx context.Context, by Caller, id market.TaskI
 
 // Sweep lets every clock act that has run out, at most limit tasks and limit
 // payouts, and forgets idempotency keys and sessions that are over. It may
-// run on several nodes at once. It returns how much it did.
+// run on several nodes at once. It returns how much it did: nothing while
+// another store holds the clocks.
 func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
+	if held, err := s.clocksHeld(ctx); held || err != nil {
+		return 0, err
+	}
 	var due []market.TaskID
 	err := s.db.SelectContext(ctx, &due, `SELECT id FROM tasks WHERE due_at <= $1 ORDER BY due_at LIMIT $2`, s.now(), limit)
 	if err != nil {
@@ -178,6 +182,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 	failed = append(failed, err)
 	_, err = s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
 	failed = append(failed, translate(err))
+	failed = append(failed, s.collect(ctx, limit))
 	_, err = s.db.ExecContext(ctx, `DELETE FROM sessions WHERE expiry < $1`, s.now())
 	return len(due) + released, errors.Join(append(failed, translate(err))...)
 }

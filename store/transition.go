@@ -82,6 +82,12 @@ func (s *Store) apply(ctx context.Context, by Caller, was market.Snapshot, c mar
 	e.claim(was.Claim, c)
 	e.delivery(was.Delivery, c)
 	e.payout(c.Payout)
+	switch {
+	case c.Event == market.EventPublished:
+		e.attach(by.Account, after.ID, "", after.Attachments)
+	case c.NewDelivery:
+		e.attach(by.Account, after.ID, after.Delivery.ID, after.Delivery.Attachments)
+	}
 	e.post(c.Transfers, now)
 	b.effect(e)
 	b.post(c.Transfers, now) // last: the wallet is the contended row

@@ -5,9 +5,12 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/a-h/templ"
+
+	"guildhall/market"
 )
 
 // ResumeForm is a form that was sent after its session had ended, to be sent
@@ -63,4 +66,22 @@ func withNext(page, next string) string {
 		return page
 	}
 	return page + "?" + url.Values{"next": {next}}.Encode()
+}
+
+// keptFile is a file that a form brought earlier and still holds.
+type keptFile struct {
+	market.Attachment
+	row string
+}
+
+func keptFiles(f Form) []keptFile {
+	var out []keptFile
+	for i := range market.MaxAttachments + 1 {
+		row := "attachments." + strconv.Itoa(i) + "."
+		if sum := f.Get(row + "sha256"); sum != "" {
+			n, _ := strconv.ParseInt(f.Get(row+"bytes"), 10, 64)
+			out = append(out, keptFile{market.Attachment{Name: f.Get(row + "name"), MediaType: f.Get(row + "mediaType"), Bytes: n, SHA256: sum}, row})
+		}
+	}
+	return out
 }

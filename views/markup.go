@@ -47,6 +47,26 @@ func Markdown(text string) templ.Component {
 	}))
 }
 
+var (
+	// nothing strips all markup.
+	nothing = bluemonday.StrictPolicy()
+	// blockEnds keep the words of neighbouring blocks apart.
+	blockEnds = strings.NewReplacer("</p>", " ", "</li>", " ", "<br", " <br", "</td>", " ", "</th>", " ", "</h", " </h", "</pre>", " ")
+)
+
+// plain is Markdown as bare text, for excerpts: of a long one its beginning.
+func plain(text string) string {
+	const enough = 1500
+	if len(text) > enough {
+		text = strings.ToValidUTF8(text[:enough], "")
+	}
+	var b bytes.Buffer
+	if err := markdown.Convert([]byte(text), &b); err != nil {
+		return text
+	}
+	return html.UnescapeString(nothing.Sanitize(blockEnds.Replace(b.String())))
+}
+
 // lineLinks are line numbers as links: too small to hit, so only the ids stay.
 var lineLinks = regexp.MustCompile(`<a class="lnlinks"[^>]*>(.*?)</a>`)
 

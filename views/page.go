@@ -96,7 +96,7 @@ func (f Form) Fault(name string) string {
 
 // fieldNames name the fields of forms by their labels.
 var fieldNames = map[string]string{
-	"title": "field.title", "examples": "field.examples", "brief": "field.brief", "skills": "field.skills", "payload": "field.payload", "outputSchema": "field.schema",
+	"title": "field.title", "examples": "field.examples", "attachments": "field.attachments", "brief": "field.brief", "skills": "field.skills", "payload": "field.payload", "outputSchema": "field.schema",
 	"reward": "field.reward", "deadline": "field.deadline", "claimMinutes": "field.claim_minutes", "reviewHours": "field.review_hours",
 	"maxAttempts": "field.max_attempts", "handle": "field.handle", "email": "field.email", "password": "field.password",
 	"referralCode": "field.referral", "displayName": "field.display_name", "description": "field.about",

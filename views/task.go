@@ -22,17 +22,7 @@ const shownSteps = 6
 
 // steps tells what happened, what is going on and what comes next.
 func steps(ctx context.Context, v TaskView) []step {
-	var out []step
-	for _, h := range v.Timeline {
-		if h.Event == market.EventRenewed {
-			continue
-		}
-		actor := h.Actor
-		if actor == "" {
-			actor = T(ctx, "event.clock")
-		}
-		out = append(out, step{"done", T(ctx, "event."+string(h.Event), "Actor", actor), h.At})
-	}
+	out := happenings(ctx, v)
 	if len(out) > shownSteps {
 		out = append(out[:1:1], out[len(out)-shownSteps+1:]...)
 	}
@@ -49,6 +39,19 @@ func steps(ctx context.Context, v TaskView) []step {
 		out = append(out, step{"now", T(ctx, "step.appeal"), due})
 	case v.State == market.InReview:
 		out = append(out, step{"now", T(ctx, "step.in_review"), due}, step{"next", T(ctx, "step.pay"), time.Time{}})
+	}
+	return out
+}
+
+// happenings are all past steps.
+func happenings(ctx context.Context, v TaskView) []step {
+	var out []step
+	for _, h := range v.Timeline {
+		actor := h.Actor
+		if actor == "" {
+			actor = T(ctx, "event.clock")
+		}
+		out = append(out, step{"done", T(ctx, "event."+string(h.Event), "Actor", actor), h.At})
 	}
 	return out
 }

@@ -25,6 +25,7 @@ var settings = []setting{
 	{"GUILDHALL_BASE_URL", "base-url", "", "address that visitors use (default http:// and the address listened on)"},
 	{"GUILDHALL_DATA", "data", "", "data directory (default /var/lib/guildhall for root, else below your data home)"},
 	{"DATABASE_URL", "database-url", "", "PostgreSQL to use instead of a private one"},
+	{"GUILDHALL_BLOB_URL", "blob-url", "", "where uploaded files are kept: file:///folder, or s3://bucket?region=… with AWS_… credentials (default the folder blobs in the data directory)"},
 	{"GUILDHALL_HOLD", "hold", "24h", "how long a payout is pending"},
 	{"GUILDHALL_GRANT", "grant", "1000", "credits granted to a new account"},
 	{"GUILDHALL_RATE_LIMITS", "rate-limits", "on", "on or off"},
@@ -35,12 +36,14 @@ var settings = []setting{
 // config is the configuration, checked once.
 type config struct {
 	addr, baseURL, data, databaseURL string
+	blobURL                          string
 	hold                             time.Duration
 	grant                            int64
 	rateLimits                       bool
 	trustedProxies                   []*net.IPNet
 	logger                           *slog.Logger
 	noMigrate                        bool
+	password                         string
 	args                             []string
 }
 
@@ -65,6 +68,9 @@ func parseConfig(command string, args, env []string, errs io.Writer) (config, er
 	var c config
 	if command == "serve" {
 		flags.BoolVar(&c.noMigrate, "no-migrate", false, "refuse to start on an older schema instead of migrating")
+	}
+	if command == "demo" {
+		flags.StringVar(&c.password, "password", "", "password of the demo account (default a random one, printed at the end)")
 	}
 	for k := range known {
 		if strings.HasPrefix(k, "GUILDHALL_") && !names[k] {
@@ -114,7 +120,11 @@ func (c *config) fill(get func(string) string, errs io.Writer) error {
 	default:
 		return bad("GUILDHALL_LOG", "text or json")
 	}
-	if c.data == "" && c.databaseURL == "" {
+	c.blobURL = get("GUILDHALL_BLOB_URL")
+	if u, err := url.Parse(c.blobURL); c.blobURL != "" && (err != nil || (u.Scheme != "file" && u.Scheme != "s3")) {
+		return bad("GUILDHALL_BLOB_URL", "file:///folder or s3://bucket?region=…")
+	}
+	if c.data == "" && (c.databaseURL == "" || c.blobURL == "") {
 		if c.data, err = cluster.DefaultDir(); err != nil {
 			return fmt.Errorf("%w; set GUILDHALL_DATA", err)
 		}

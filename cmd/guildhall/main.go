@@ -30,6 +30,7 @@ const usage = `Usage: guildhall COMMAND [FLAGS]
   migrate up      bring the database schema up to date
   migrate status  list the migrations
   migrate dump    print the schema as SQL
+  demo            fill an empty market with a month of made-up history
   audit           recompute all balances from the ledger; fails on a difference
   version         print the version
 `
@@ -58,6 +59,8 @@ func run(ctx context.Context, args, env []string, out, errs io.Writer) int {
 		err = serve(ctx, args[1:], env, out, errs)
 	case "migrate":
 		err = migrate(ctx, args[1:], env, out, errs)
+	case "demo":
+		err = fillDemo(ctx, args[1:], env, out, errs)
 	case "audit":
 		err = audit(ctx, args[1:], env, out, errs)
 	case "version", "--version":

@@ -47,7 +47,12 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	if err := ready(ctx, c, d.url); err != nil {
 		return err
 	}
-	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), Hold: c.hold})
+	blobs, err := openBlobs(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer blobs.Close()
+	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), Hold: c.hold, Blobs: blobs})
 	if err != nil {
 		return err
 	}
@@ -65,6 +70,7 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	sweeping, stopSweeping := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() { sweep(sweeping, s, c.logger); close(done) }()
+	go collectOrphans(sweeping, s, c.logger)
 	err = answer(ctx, listener, site)
 	stopSweeping()
 	<-done

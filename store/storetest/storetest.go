@@ -16,6 +16,7 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // registers "pgx"
+	"gocloud.dev/blob/fileblob"
 	"golang.org/x/sys/unix"
 
 	"guildhall/db"
@@ -66,10 +67,16 @@ func URL(t testing.TB) string {
 }
 
 // New is a store on a database of its own. Mutate changes the defaults: a
-// grant of 1,000, a hold of 24 hours, the system's clock.
+// grant of 1,000, a hold of 24 hours, the system's clock, uploads in a folder
+// of the test.
 func New(t testing.TB, mutate ...func(*store.Options)) *store.Store {
 	t.Helper()
-	o := store.Options{Grant: 1000, Hold: 24 * time.Hour, MaxConns: 16}
+	blobs, err := fileblob.OpenBucket(t.TempDir(), &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+	if err != nil {
+		t.Fatalf("open a folder for blobs: %v", err)
+	}
+	t.Cleanup(func() { blobs.Close() })
+	o := store.Options{Grant: 1000, Hold: 24 * time.Hour, MaxConns: 16, Blobs: blobs}
 	for _, m := range mutate {
 		m(&o)
 	}
