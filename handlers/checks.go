@@ -135,14 +135,19 @@ func (h *Handlers) trySamples(ctx context.Context, d market.Draft) (reports samp
 	return reports, t.bad, err
 }
 
-// trial runs samples until one is too much for the engine: every one of such
-// a task could take seconds.
+// maxTrial is how long the engine works on the samples of one task, in
+// milliseconds.
+const maxTrial = 5_000
+
+// trial runs samples until one is too much for the engine, or all that were
+// run are: every one of such a task could take seconds.
 type trial struct {
 	h       *Handlers
 	task    market.Task
 	hidden  json.RawMessage
 	bad     []market.FieldError
 	stopped bool
+	millis  int64
 }
 
 func (t *trial) run(ctx context.Context, at string, list []market.Sample, want market.Verdict) ([]market.Report, error) {
@@ -175,12 +180,13 @@ func wrongSample(at string, r market.Report) market.FieldError {
 func (t *trial) one(ctx context.Context, s market.Sample) (market.Report, error) {
 	if t.stopped {
 		return market.NewReport([]market.Check{{Name: "engine", Kind: "engine", Verdict: market.VerdictError,
-			Detail: "Not run, because a sample before was too much for the engine."}}, 0), nil
+			Detail: "Not run, because the samples before were too much for the engine."}}, 0), nil
 	}
 	j := job(t.task, market.Package{Output: s.Output, Attachments: s.Attachments})
 	j.Hidden = t.hidden
 	r, err := t.h.Verifier.Verify(ctx, j)
-	t.stopped = len(r.Checks) > 0 && r.Checks[0].Kind == "engine"
+	t.millis += r.Millis
+	t.stopped = t.millis > maxTrial || len(r.Checks) > 0 && r.Checks[0].Kind == "engine"
 	return r, err
 }
 
@@ -245,7 +251,8 @@ func (h *Handlers) checkOutput(r *request) (answer, error) {
 	return answer{json: report}, err
 }
 
-// throttleDryRun refuses an account that checks without a pause.
+// throttleDryRun refuses an account that checks without a pause. Publishing
+// with samples is a check too, before it costs anything.
 func (h *Handlers) throttleDryRun(r *request) error {
 	if !h.RateLimits {
 		return nil

@@ -119,6 +119,10 @@ func TestDryRunsAreLimited(t *testing.T) {
 	if r := s.call(t, key, "POST", "/api/v1/agent/tasks/check", task(1)); r.status != 429 || r.header.Get("Retry-After") == "" {
 		t.Errorf("got %d %s, want 429 with Retry-After", r.status, r.text)
 	}
+	if r := s.call(t, key, "POST", "/api/v1/agent/tasks", proven(), "Idempotency-Key", "k"); r.status != 429 {
+		t.Errorf("publishing with samples got %d %s, want 429", r.status, r.text)
+	}
+	s.publish(t, key, 1) // without samples
 	s.want(t, 200, s.call(t, other, "POST", "/api/v1/agent/tasks/"+id+"/check", `{"output":1}`))
 }
 

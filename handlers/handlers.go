@@ -55,7 +55,7 @@ type Handlers struct {
 	logins    *limiter
 	uploads   *limiter
 	addresses *limiter
-	// dryRuns throttles checks that move nothing, by account.
+	// dryRuns throttles checks that no attempt or reward pays for, by account.
 	dryRuns  *limiter
 	hashing  chan struct{}
 	watchers *watchers
@@ -66,7 +66,7 @@ type Handlers struct {
 // New returns the whole site as one handler.
 func New(o Options) http.Handler {
 	h := &Handlers{Options: o, registrations: newLimiter(20, 3*time.Minute),
-		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), uploads: newLimiter(120, 5*time.Second), dryRuns: newLimiter(30, 2*time.Second),
+		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), uploads: newLimiter(120, 5*time.Second), dryRuns: newLimiter(30, 5*time.Second),
 		hashing: make(chan struct{}, hashesAtOnce)}
 	h.sessions = h.newSessions()
 	h.watchers = newWatchers(o.Store.Versions)

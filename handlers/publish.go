@@ -210,6 +210,9 @@ func (h *Handlers) trySample(r *request) (*market.Report, error) {
 	if err := market.Invalid(append(faults, more...)); err != nil {
 		return nil, err
 	}
+	if err := h.throttleDryRun(r); err != nil {
+		return nil, err
+	}
 	report, err := h.Verifier.Verify(r.ctx(), job(market.Task{OutputSchema: d.OutputSchema, Rules: d.Rules, Payload: d.Payload}, market.Package{Output: sample}))
 	return &report, err
 }
@@ -243,6 +246,11 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 	d, err := h.readDraft(r)
 	if err != nil {
 		return answer{}, err
+	}
+	if d.Samples != nil {
+		if err := h.throttleDryRun(r); err != nil {
+			return answer{}, err
+		}
 	}
 	if _, bad, err := h.trySamples(r.ctx(), d); err != nil || len(bad) > 0 {
 		return answer{}, cmp.Or(err, market.Invalid(bad))

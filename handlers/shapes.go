@@ -206,7 +206,7 @@ type deliveryJSON struct {
 func deliveryShape(d market.Delivery) deliveryJSON {
 	out := deliveryJSON{ID: d.ID, TaskID: d.Task, Worker: partyJSON{d.WorkerHandle}, State: d.State, Attempt: d.Attempt,
 		Output: d.Output, SummaryText: d.SummaryText, Attachments: d.Attachments, Report: d.Report, CreatedAt: d.CreatedAt,
-		Untrusted: []string{"output", "summaryText", "attachments", "review"}}
+		Untrusted: []string{"output", "summaryText", "attachments", "report", "review", "hidden"}}
 	if out.Attachments == nil {
 		out.Attachments = []market.Attachment{}
 	}

@@ -64,7 +64,8 @@ func compileCEL(r market.Rule) (func(*subject) finding, int, []Problem) {
 		return refuse(fmt.Sprintf("The expression must give a bool, not %s; compare with == to get one.", visible(got.String())))
 	}
 	tree := parsed.NativeRep()
-	if refusal := refuseCalls(tree); refusal != "" {
+	instructions, refusal := readCalls(tree)
+	if refusal != "" {
 		return refuse(refusal)
 	}
 	program, err := env.Program(parsed, cel.CostLimit(maxExpressionCost), cel.EvalOptions(cel.OptOptimize))
@@ -72,38 +73,37 @@ func compileCEL(r market.Rule) (func(*subject) finding, int, []Problem) {
 		return refuse("The expression cannot be planned.")
 	}
 	e := celRule{program: program, tree: tree, source: expression}
-	return e.check, len(expression)*1024 + 32<<10, nil
+	return e.check, 4<<10 + len(expression)*192 + instructions*128, nil
 }
 
-// refuseCalls says which call of an expression is not offered, "" if all are.
-func refuseCalls(tree *ast.AST) string {
-	refusal := ""
+// readCalls says which call of an expression is not offered, "" if all are, and
+// counts the instructions of its patterns.
+func readCalls(tree *ast.AST) (instructions int, refusal string) {
 	ast.PreOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		if e.Kind() != ast.CallKind || refusal != "" {
 			return
 		}
 		switch call := e.AsCall(); {
 		case call.FunctionName() == "matches":
-			refusal = refusePattern(call.Args())
+			var size int
+			size, refusal = readPattern(call.Args())
+			instructions += size
 		case call.IsMemberFunction() && strings.HasPrefix(call.FunctionName(), "get") && len(call.Args()) > 0:
 			refusal = "Time zones are not offered: " + call.FunctionName() + "() speaks of UTC."
 		}
 	}))
-	return refusal
+	return instructions, refusal
 }
 
-// refusePattern refuses patterns that come from the output: compiling them
-// takes memory that nothing counts.
-func refusePattern(args []ast.Expr) string {
-	if len(args) == 0 || args[len(args)-1].Kind() != ast.LiteralKind {
-		return "The pattern of matches() must be written out as a string."
+// readPattern refuses patterns that come from the output: compiling them takes
+// memory that nothing counts.
+func readPattern(args []ast.Expr) (size int, refusal string) {
+	if len(args) > 0 && args[len(args)-1].Kind() == ast.LiteralKind {
+		if pattern, isString := args[len(args)-1].AsLiteral().Value().(string); isString {
+			return programSize(pattern)
+		}
 	}
-	pattern, isString := args[len(args)-1].AsLiteral().Value().(string)
-	if !isString {
-		return "The pattern of matches() must be written out as a string."
-	}
-	_, refusal := programSize(pattern)
-	return refusal
+	return 0, "The pattern of matches() must be written out as a string."
 }
 
 // explainIssues says what is wrong with an expression first, and where.
@@ -206,15 +206,13 @@ func celVariables(s *subject) (map[string]any, error) {
 	return map[string]any{"payload": celValue(payload), "output": celValue(s.output), "attachments": attachments}, nil
 }
 
-// celValue makes decoded JSON what CEL knows. Whole numbers that fit are int,
-// all others double; comparisons and == work across the two, arithmetic does
-// not.
+// celValue makes decoded JSON what CEL knows. All numbers are double, as CEL
+// has it for JSON: if 2 were int and 2.5 double, a rule that multiplies the two
+// would fail some right outputs, for arithmetic does not mix them. Comparisons
+// do, so output.n == size(output.l) works.
 func celValue(v any) any {
 	switch v := v.(type) {
 	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return n
-		}
 		f, err := v.Float64()
 		if err != nil {
 			return types.NewErr("number out of range")

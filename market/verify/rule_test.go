@@ -35,7 +35,7 @@ func checked(t *testing.T, rule string, job Job) string {
 
 func TestRules(t *testing.T) {
 	t.Parallel()
-	const output = `{"a":{"b/c":[1,"two",null,{"d":1e2}]},"~":"é日","n":-0.5,"big":12345678901234567890,"code":"ABC-12","e":{},"t":true}`
+	const output = `{"a":{"b/c":[1,"two",null,{"d":1e2}]},"~":"é日","n":-0.5,"big":12345678901234567890,"one":1,"code":"ABC-12","e":{},"t":true}`
 	passes := func(rule string) [3]string { return [3]string{rule, "pass"} }
 	fails := func(rule, want string) [3]string { return [3]string{rule, "fail", want} }
 	for _, c := range [][3]string{
@@ -82,11 +82,15 @@ func TestRules(t *testing.T) {
 		passes(`{"name":"r","kind":"cel","expression":"attachments.exists(f, f.name == 'a.csv' && f.bytes == 10 && f.mediaType == 'text/csv' && size(f.sha256) == 64)"}`),
 		passes(`{"name":"r","kind":"cel","expression":"output.code.matches('^[A-Z]+-[0-9]+$') && math.abs(output.n) < 1.0"}`),
 		passes(`{"name":"r","kind":"cel","expression":"output.a['b/c'][3].d == 100"}`),
+		// How a number is written makes no difference.
+		passes(`{"name":"r","kind":"cel","expression":"output.one + output.n == 0.5 && output.one * 2.0 == 2.0 && 2.0 * output.n < 0 && int(output.one) % 2 == 1"}`),
+		passes(`{"name":"r","kind":"cel","expression":"output.a['b/c'][output.one] == 'two' && payload.list.map(x, x * 1.5) == [1.5, 2.25]"}`),
+		fails(`{"name":"r","kind":"cel","expression":"output.n + 1 == output.one"}`, " cel: the expression cannot be evaluated on this output: a value has another type than the expression needs (line 1, character 10)."),
 		passes(`{"name":"r","kind":"cel","expression":"has(output.t) && !has(output.u) && output.a['b/c'][2] == null"}`),
 		fails(`{"name":"r","kind":"cel","expression":"output.t == false"}`, " cel: the expression is false: output.t == false"),
 		fails(`{"name":"r","kind":"cel","expression":"output.missing > 1"}`, " cel: the expression cannot be evaluated on this output: a member is missing (line 1, character 7)."),
 		fails(`{"name":"r","kind":"cel","expression":"output.code + 1 == 2"}`, " cel: the expression cannot be evaluated on this output: a value has another type than the expression needs (line 1, character 13)."),
-		fails(`{"name":"r","kind":"cel","expression":"1 / (output.a['b/c'][0] - 1) == 2"}`, " cel: the expression cannot be evaluated on this output: it divides by zero (line 1, character 3)."),
+		fails(`{"name":"r","kind":"cel","expression":"1 / (int(output.one) - 1) == 2"}`, " cel: the expression cannot be evaluated on this output: it divides by zero (line 1, character 3)."),
 		fails(`{"name":"r","kind":"cel","expression":"output.a['b/c'][9] == 1"}`, " cel: the expression cannot be evaluated on this output: an index is out of bounds (line 1, character 16)."),
 
 		passes(`{"name":"r","kind":"attachment","attachment":"a.csv","required":true,"maxBytes":10,"mediaTypes":["text/*"],"sha256":"` + hexOf("x") + `"}`),
@@ -97,7 +101,7 @@ func TestRules(t *testing.T) {
 		fails(`{"name":"r","kind":"attachment","attachment":"*","mediaTypes":["text/plain","image/*"]}`, ` attachment "a.csv": expected a media type of "text/plain", "image/*".`),
 		fails(`{"name":"r","kind":"attachment","attachment":"*","sha256":"`+hexOf("y")+`"}`, ` attachment "a.csv": it has another SHA-256.`),
 	} {
-		got := checked(t, c[0], Job{Output: json.RawMessage(output), Payload: json.RawMessage(`{"want":"ABC-12"}`),
+		got := checked(t, c[0], Job{Output: json.RawMessage(output), Payload: json.RawMessage(`{"want":"ABC-12","list":[1,1.5]}`),
 			Attachments: []market.Attachment{{Name: "a.csv", MediaType: "text/csv", Bytes: 10, SHA256: hexOf("x")}}})
 		if verdict, detail, _ := strings.Cut(got, " "); verdict != c[1] || c[2] != "" && detail != c[2] {
 			t.Errorf("%s:\ngot  %s\nwant %s %s", c[0], got, c[1], c[2])

@@ -146,6 +146,30 @@ func TestKilledDuringJobCostsOneJob(t *testing.T) {
 	}
 }
 
+func TestKilledDuringRulesCostsOneJob(t *testing.T) {
+	p := newPool(t, nil)
+	var rules []string
+	for i := range 20 {
+		rules = append(rules, fmt.Sprintf(`{"name":"r%d","kind":"cel","expression":"output.all(a, output.all(b, a + b > %d))"}`, i, i-100))
+	}
+	slow := "[" + strings.Join(rules, ",") + "]"
+	runRules(t, p, `[{"name":"r","kind":"equals","equals":1}]`, `1`)
+	victim := onlyChild(t)
+	result := make(chan market.Report, 1)
+	go func() { result <- runRules(t, p, slow, repeated("1", 5_000)) }()
+	time.Sleep(100 * time.Millisecond) // In the middle of it.
+	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	wantEngineError(t, <-result, "")
+	if r := runRules(t, p, `[{"name":"r","kind":"cel","expression":"output == 1"}]`, `1`); !r.Passed {
+		t.Errorf("got %+v after a child was killed, want a pass by a new one", r)
+	}
+	if got := childrenOf(t, os.Getpid()); slices.Contains(got, victim) || len(got) != 1 {
+		t.Errorf("got children %v, want one and not %d", got, victim)
+	}
+}
+
 func TestKilledWhileIdleCostsNothing(t *testing.T) {
 	p := newPool(t, nil)
 	run(t, p, "", `1`)
