@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,11 +56,18 @@ type tab struct {
 	t   *testing.T
 	ctx context.Context
 	url string
+	// offline says that requests may fail: the server or a file is away.
+	offline atomic.Bool
 }
 
-// watch turns what the page's policy refused into console errors.
+// watch turns what the page's policy refused into console errors, and adds up
+// what moved by itself.
 const watch = `addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI, e.sample));
-window.__cls = 0; new PerformanceObserver(l => { for (const e of l.getEntries()) if (!e.hadRecentInput) __cls += e.value }).observe({type: 'layout-shift', buffered: true});`
+window.__cls = 0; window.__moved = [];
+new PerformanceObserver(l => { for (const e of l.getEntries()) if (!e.hadRecentInput) {
+	__cls += e.value;
+	__moved.push(...e.sources.map(s => [s.node?.nodeName, s.node?.className, JSON.stringify(s.previousRect), JSON.stringify(s.currentRect)].join(' ')));
+} }).observe({type: 'layout-shift', buffered: true});`
 
 // newTab opens a window on the site. The test fails on any error in its
 // console but those of answers that are refusals.
@@ -86,7 +94,7 @@ func newTab(t *testing.T, url string) *tab {
 			if err != nil {
 				return
 			}
-			refusal := strings.Contains(m.Text, "the server responded with a status of 4")
+			refusal := strings.Contains(m.Text, "the server responded with a status of 4") || b.offline.Load() && strings.Contains(m.Text, "net::ERR_")
 			if (m.Type == "error" || m.Type == chromedp.ConsoleException) && !refusal {
 				t.Errorf("console: %s", m.Text)
 			}

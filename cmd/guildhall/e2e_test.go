@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 		if chromium.stop != nil {
 			chromium.stop()
 		}
+		shared.stop()
 		return code
 	}())
 }
@@ -67,33 +68,53 @@ func environment(dir string, more ...string) []string {
 
 func start(t *testing.T, dir string) *site {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{url: "http://" + l.Addr().String()}
-	l.Close()
-	s.cmd = exec.Command(program, "serve", "--addr", strings.TrimPrefix(s.url, "http://"))
-	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = environment(dir), &s.out, &s.out
-	if err := s.cmd.Start(); err != nil {
+	return startAt(t, dir, addr)
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+func startAt(t *testing.T, dir, addr string) *site {
+	t.Helper()
+	s, err := launch(dir, addr)
+	t.Cleanup(s.stop)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.stop)
+	return s
+}
+
+// launch returns the server when it answers, or what it printed.
+func launch(dir, addr string) (*site, error) {
+	s := &site{url: "http://" + addr}
+	s.cmd = exec.Command(program, "serve", "--addr", addr)
+	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = environment(dir), &s.out, &s.out
+	if err := s.cmd.Start(); err != nil {
+		return s, err
+	}
 	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if res, err := http.Get(s.url + "/api/v1/health"); err == nil {
 			res.Body.Close()
 			if res.StatusCode == http.StatusOK {
-				return s
+				return s, nil
 			}
 		}
 	}
-	t.Fatalf("the server did not come up:\n%s", s.out.String())
-	return nil
+	return s, fmt.Errorf("the server did not come up:\n%s", s.out.String())
 }
 
 // stop is Ctrl-C; the server must end, and its database with it.
 func (s *site) stop() {
-	if s.cmd.ProcessState == nil {
+	if s.cmd.Process != nil && s.cmd.ProcessState == nil {
 		_ = s.cmd.Process.Signal(os.Interrupt)
 		_ = s.cmd.Wait()
 	}
