@@ -72,9 +72,10 @@ func TestKeyboardOnly(t *testing.T) {
 	b.press(kb.Enter)
 	b.until(`location.pathname === '/register'`)
 	b.tabTo("#handle")
-	b.press("ada")
+	ada := member{handle: fresh("ada")}
+	b.press(ada.handle)
 	b.tabTo("#email")
-	b.press("ada@example.org")
+	b.press(ada.email())
 	b.tabTo("#password")
 	b.press("short\r")
 	// The refusal takes the focus; its first link leads to the field.

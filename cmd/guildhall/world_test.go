@@ -222,3 +222,6 @@ func call[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 	}
 	return out
 }
+
+// fresh is a handle that no other test, and no other run of this one, has.
+func fresh(name string) string { return name + "-" + strings.ToLower(rand.Text()[:8]) }
