@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -69,6 +70,9 @@ new PerformanceObserver(l => { for (const e of l.getEntries()) if (!e.hadRecentI
 	__moved.push(...e.sources.map(s => [s.node?.nodeName, s.node?.className, JSON.stringify(s.previousRect), JSON.stringify(s.currentRect)].join(' ')));
 } }).observe({type: 'layout-shift', buffered: true});`
 
+// unreachable is how the console says that the server or a file is away.
+var unreachable = regexp.MustCompile(`net::ERR_|Failed to fetch|network error`)
+
 // newTab opens a window on the site. The test fails on any error in its
 // console but those of answers that are refusals.
 func newTab(t *testing.T, url string) *tab {
@@ -94,7 +98,7 @@ func newTab(t *testing.T, url string) *tab {
 			if err != nil {
 				return
 			}
-			refusal := strings.Contains(m.Text, "the server responded with a status of 4") || b.offline.Load() && strings.Contains(m.Text, "net::ERR_")
+			refusal := strings.Contains(m.Text, "the server responded with a status of 4") || b.offline.Load() && unreachable.MatchString(m.Text)
 			if (m.Type == "error" || m.Type == chromedp.ConsoleException) && !refusal {
 				t.Errorf("console: %s", m.Text)
 			}
