@@ -344,7 +344,7 @@ func TestMarketFilters(t *testing.T) {
 	eval[int](b, "(history.forward(), 1)")
 	b.until(`location.search.includes('q=1') && ` + rows(1))
 	b.click(`.chip`)
-	b.until(`!location.search.includes('skills')`)
+	b.until(`!location.search.includes('skills') && document.readyState === 'complete'`) // keys are heard by then
 	b.do(chromedp.KeyEvent("/"))
 	b.until(`document.activeElement.id === 'q'`)
 }
