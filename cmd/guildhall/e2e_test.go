@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -59,7 +59,25 @@ func dataDir(t *testing.T) string {
 type site struct {
 	cmd *exec.Cmd
 	url string
-	out bytes.Buffer
+	out output
+}
+
+// output is what a running program printed so far.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }
 
 func environment(dir string, more ...string) []string {
@@ -68,19 +86,7 @@ func environment(dir string, more ...string) []string {
 
 func start(t *testing.T, dir string) *site {
 	t.Helper()
-	addr, err := freeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return startAt(t, dir, addr)
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
+	return startAt(t, dir, "127.0.0.1:0")
 }
 
 func startAt(t *testing.T, dir, addr string) *site {
@@ -93,15 +99,24 @@ func startAt(t *testing.T, dir, addr string) *site {
 	return s
 }
 
-// launch returns the server when it answers, or what it printed.
+var listens = regexp.MustCompile(`(?m)^Guildhall listens on (http://\S+)$`)
+
+// launch returns the server when it answers, or what it printed. The address
+// is the one that it prints, so that a free port cannot be lost to somebody
+// else.
 func launch(dir, addr string) (*site, error) {
-	s := &site{url: "http://" + addr}
+	s := &site{}
 	s.cmd = exec.Command(program, "serve", "--addr", addr)
 	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = environment(dir), &s.out, &s.out
 	if err := s.cmd.Start(); err != nil {
 		return s, err
 	}
 	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		found := listens.FindStringSubmatch(s.out.String())
+		if found == nil {
+			continue
+		}
+		s.url = found[1]
 		if res, err := http.Get(s.url + "/api/v1/health"); err == nil {
 			res.Body.Close()
 			if res.StatusCode == http.StatusOK {

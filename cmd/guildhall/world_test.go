@@ -59,11 +59,7 @@ func theWorld(t *testing.T) *world {
 		if shared.dir, err = os.MkdirTemp("", "guildhall-world-"); err != nil {
 			t.Fatal(err)
 		}
-		addr, err := freeAddress()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if shared.site, err = launch(shared.dir, addr); err != nil {
+		if shared.site, err = launch(shared.dir, "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
 		}
 		shared.w = fill(t, shared.site.url)
