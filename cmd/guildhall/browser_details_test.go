@@ -55,7 +55,7 @@ func TestMessageOnce(t *testing.T) {
 	b.until(`document.querySelector('.task-head .state').textContent.trim() === 'Cancelled' && ` + flashText)
 	b.do(chromedp.Reload())
 	b.until(`document.querySelector('.task-head .state') && !` + flashText)
-	eval[int](b, "(history.back(), 1)")
+	b.travel(-1)
 	b.until(`document.querySelector('h1') && !` + flashText)
 
 	// A page fetched ahead while the pointer rests on its link must not use
@@ -110,7 +110,7 @@ func TestBackAndForward(t *testing.T) {
 	count := eval[string](b, `document.querySelector('.results-count').textContent`)
 	b.click(`.task-link`)
 	b.until(`location.pathname.startsWith('/tasks/') && document.querySelector('#status')`)
-	eval[int](b, "(history.back(), 1)")
+	b.travel(-1)
 	b.until(`location.search === '?skills=csv' && document.querySelector('input[name=skills][value=csv]').checked && document.querySelector('.results-count').textContent === ` + quote(count))
 	b.publishByHand("Describe the picture")
 	b.click(`.form-foot .btn-cta`)
@@ -120,9 +120,9 @@ func TestBackAndForward(t *testing.T) {
 		b.do(chromedp.Reload())
 		b.until(`location.pathname === '` + path + `' && document.querySelector('#status') && !` + flashText)
 	}
-	eval[int](b, "(history.back(), 1)")
+	b.travel(-1)
 	b.until(`location.pathname === '/tasks/new' && document.querySelector('.publish') && !` + flashText)
-	eval[int](b, "(history.forward(), 1)")
+	b.travel(1)
 	b.until(`location.pathname === '` + path + `' && document.querySelector('.task-head .state').textContent.trim() === 'Open'`)
 	if n := published(t, m); n != 1 {
 		t.Errorf("%d tasks are published; want 1", n)

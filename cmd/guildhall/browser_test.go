@@ -119,6 +119,12 @@ func (b *tab) open(path string) {
 	b.do(chromedp.Navigate(b.url + path))
 }
 
+// travel goes back or forward in the history, after the answer to this is sent.
+func (b *tab) travel(delta int) {
+	b.t.Helper()
+	eval[int](b, fmt.Sprintf("setTimeout(() => history.go(%d)), 1", delta))
+}
+
 // withoutScripts makes the tab one without JavaScript.
 func (b *tab) withoutScripts() {
 	b.t.Helper()
@@ -252,13 +258,13 @@ func TestPersonAndAgent(t *testing.T) {
 			b.person(fmt.Sprintf("mara-%v", scripts))
 			b.open("/tasks/new")
 			b.fill(map[string]string{"title": "ISO", "brief": "x"})
-			b.click(`.form-foot button[type=submit]`)
+			b.click(`.form-foot .btn-cta`)
 			b.until(`document.querySelector('.error-summary') && document.querySelector('#title').value === 'ISO'`)
 			if scripts {
 				b.until(`document.activeElement.matches('[data-error-summary]')`)
 			}
 			b.fill(quickstartTask(t))
-			b.click(`.form-foot button[type=submit]`)
+			b.click(`.form-foot .btn-cta`)
 			b.until(`location.pathname.length > 20 && document.querySelector('#flash').textContent.includes('200 credits are in escrow')`)
 			path := eval[string](b, "location.pathname")
 			b.open("/market?skills=csv")
@@ -337,11 +343,11 @@ func TestMarketFilters(t *testing.T) {
 	}
 	b.set("#sort", "reward")
 	b.until(`location.search.includes('sort=reward')`)
-	eval[int](b, "(history.back(), 1)")
+	b.travel(-1)
 	b.until(`!location.search.includes('sort') && document.querySelector('#q')?.value === '1' && document.querySelector('#sort').value === ''`)
-	eval[int](b, "(history.back(), 1)")
+	b.travel(-1)
 	b.until(`location.search === '?skills=ocr' && document.querySelector('#q')?.value === '' && ` + rows(2))
-	eval[int](b, "(history.forward(), 1)")
+	b.travel(1)
 	b.until(`location.search.includes('q=1') && ` + rows(1))
 	b.click(`.chip`)
 	b.until(`!location.search.includes('skills') && document.readyState === 'complete'`) // keys are heard by then
