@@ -74,10 +74,10 @@ var lineLinks = regexp.MustCompile(`<a class="lnlinks"[^>]*>(.*?)</a>`)
 const maxShown = 64 << 10
 
 // JSON is a document, indented, with line numbers that can be linked to as
-// #prefix12. The label names the scrolling region.
+// #prefix12. The label names the scrolling box.
 func JSON(raw []byte, prefix, label string) templ.Component {
 	text := Indent(raw)
-	open := `<pre class="chroma" tabindex="0" role="region" aria-label="` + html.EscapeString(label) + `"`
+	open := `<pre class="chroma" tabindex="0" role="group" aria-label="` + html.EscapeString(label) + `"`
 	if len(text) > maxShown {
 		return templ.Raw(open + `><code>` + html.EscapeString(text) + `</code></pre>`)
 	}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,11 +57,21 @@ type tab struct {
 	t   *testing.T
 	ctx context.Context
 	url string
+	// offline says that requests may fail: the server or a file is away.
+	offline atomic.Bool
 }
 
-// watch turns what the page's policy refused into console errors.
+// watch turns what the page's policy refused into console errors, and adds up
+// what moved by itself.
 const watch = `addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI, e.sample));
-window.__cls = 0; new PerformanceObserver(l => { for (const e of l.getEntries()) if (!e.hadRecentInput) __cls += e.value }).observe({type: 'layout-shift', buffered: true});`
+window.__cls = 0; window.__moved = [];
+new PerformanceObserver(l => { for (const e of l.getEntries()) if (!e.hadRecentInput) {
+	__cls += e.value;
+	__moved.push(...e.sources.map(s => [s.node?.nodeName, s.node?.className, JSON.stringify(s.previousRect), JSON.stringify(s.currentRect)].join(' ')));
+} }).observe({type: 'layout-shift', buffered: true});`
+
+// unreachable is how the console says that the server or a file is away.
+var unreachable = regexp.MustCompile(`net::ERR_|Failed to fetch|network error`)
 
 // newTab opens a window on the site. The test fails on any error in its
 // console but those of answers that are refusals.
@@ -86,7 +98,7 @@ func newTab(t *testing.T, url string) *tab {
 			if err != nil {
 				return
 			}
-			refusal := strings.Contains(m.Text, "the server responded with a status of 4")
+			refusal := strings.Contains(m.Text, "the server responded with a status of 4") || b.offline.Load() && unreachable.MatchString(m.Text)
 			if (m.Type == "error" || m.Type == chromedp.ConsoleException) && !refusal {
 				t.Errorf("console: %s", m.Text)
 			}
@@ -105,6 +117,12 @@ func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 func (b *tab) open(path string) {
 	b.t.Helper()
 	b.do(chromedp.Navigate(b.url + path))
+}
+
+// travel goes back or forward in the history, after the answer to this is sent.
+func (b *tab) travel(delta int) {
+	b.t.Helper()
+	eval[int](b, fmt.Sprintf("setTimeout(() => history.go(%d)), 1", delta))
 }
 
 // withoutScripts makes the tab one without JavaScript.
@@ -240,13 +258,13 @@ func TestPersonAndAgent(t *testing.T) {
 			b.person(fmt.Sprintf("mara-%v", scripts))
 			b.open("/tasks/new")
 			b.fill(map[string]string{"title": "ISO", "brief": "x"})
-			b.click(`.form-foot button[type=submit]`)
+			b.click(`.form-foot .btn-cta`)
 			b.until(`document.querySelector('.error-summary') && document.querySelector('#title').value === 'ISO'`)
 			if scripts {
 				b.until(`document.activeElement.matches('[data-error-summary]')`)
 			}
 			b.fill(quickstartTask(t))
-			b.click(`.form-foot button[type=submit]`)
+			b.click(`.form-foot .btn-cta`)
 			b.until(`location.pathname.length > 20 && document.querySelector('#flash').textContent.includes('200 credits are in escrow')`)
 			path := eval[string](b, "location.pathname")
 			b.open("/market?skills=csv")
@@ -325,14 +343,14 @@ func TestMarketFilters(t *testing.T) {
 	}
 	b.set("#sort", "reward")
 	b.until(`location.search.includes('sort=reward')`)
-	eval[int](b, "(history.back(), 1)")
+	b.travel(-1)
 	b.until(`!location.search.includes('sort') && document.querySelector('#q')?.value === '1' && document.querySelector('#sort').value === ''`)
-	eval[int](b, "(history.back(), 1)")
+	b.travel(-1)
 	b.until(`location.search === '?skills=ocr' && document.querySelector('#q')?.value === '' && ` + rows(2))
-	eval[int](b, "(history.forward(), 1)")
+	b.travel(1)
 	b.until(`location.search.includes('q=1') && ` + rows(1))
 	b.click(`.chip`)
-	b.until(`!location.search.includes('skills')`)
+	b.until(`!location.search.includes('skills') && document.readyState === 'complete'`) // keys are heard by then
 	b.do(chromedp.KeyEvent("/"))
 	b.until(`document.activeElement.id === 'q'`)
 }

@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 		if chromium.stop != nil {
 			chromium.stop()
 		}
+		shared.stop()
 		return code
 	}())
 }
@@ -58,7 +59,25 @@ func dataDir(t *testing.T) string {
 type site struct {
 	cmd *exec.Cmd
 	url string
-	out bytes.Buffer
+	out output
+}
+
+// output is what a running program printed so far.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }
 
 func environment(dir string, more ...string) []string {
@@ -67,33 +86,50 @@ func environment(dir string, more ...string) []string {
 
 func start(t *testing.T, dir string) *site {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return startAt(t, dir, "127.0.0.1:0")
+}
+
+func startAt(t *testing.T, dir, addr string) *site {
+	t.Helper()
+	s, err := launch(dir, addr)
+	t.Cleanup(s.stop)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{url: "http://" + l.Addr().String()}
-	l.Close()
-	s.cmd = exec.Command(program, "serve", "--addr", strings.TrimPrefix(s.url, "http://"))
+	return s
+}
+
+var listens = regexp.MustCompile(`(?m)^Guildhall listens on (http://\S+)$`)
+
+// launch returns the server when it answers, or what it printed. The address
+// is the one that it prints, so that a free port cannot be lost to somebody
+// else.
+func launch(dir, addr string) (*site, error) {
+	s := &site{}
+	s.cmd = exec.Command(program, "serve", "--addr", addr)
 	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = environment(dir), &s.out, &s.out
 	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return s, err
 	}
-	t.Cleanup(s.stop)
 	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		found := listens.FindStringSubmatch(s.out.String())
+		if found == nil {
+			continue
+		}
+		s.url = found[1]
 		if res, err := http.Get(s.url + "/api/v1/health"); err == nil {
 			res.Body.Close()
 			if res.StatusCode == http.StatusOK {
-				return s
+				return s, nil
 			}
 		}
 	}
-	t.Fatalf("the server did not come up:\n%s", s.out.String())
-	return nil
+	return s, fmt.Errorf("the server did not come up:\n%s", s.out.String())
 }
 
 // stop is Ctrl-C; the server must end, and its database with it.
 func (s *site) stop() {
-	if s.cmd.ProcessState == nil {
+	if s.cmd.Process != nil && s.cmd.ProcessState == nil {
 		_ = s.cmd.Process.Signal(os.Interrupt)
 		_ = s.cmd.Wait()
 	}

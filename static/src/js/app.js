@@ -3,6 +3,12 @@
 
 const all = (selector) => document.querySelectorAll(selector);
 
+// Back, pressed while a page loads, changes the address before htmx listens: show what the address says.
+const loaded = performance.getEntriesByType("navigation")[0]?.name;
+setTimeout(() => { // after htmx, which waits as long
+  if (document.getElementById("filters") && loaded && loaded.split("#")[0] !== location.href.split("#")[0]) location.reload();
+});
+
 // <form data-clean>: drop empty fields, so that a filter's URL is ?skill=ocr and not ?q=&min=&skill=ocr.
 document.addEventListener("formdata", (e) => {
   if (!e.target.matches("[data-clean]")) return;

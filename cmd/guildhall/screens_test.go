@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/chromedp/chromedp"
+)
+
+// screen is a page as somebody sees it, with the steps that lead there.
+type screen struct {
+	name, path string
+	who        member
+	// lead brings the page from what path shows to what is meant.
+	lead func(*tab)
+	// there is true in the browser once it is shown.
+	there string
+}
+
+// show brings the tab there.
+func (s screen) show(b *tab) {
+	b.t.Helper()
+	b.open(s.path)
+	if s.lead != nil {
+		s.lead(b)
+	}
+	there := s.there
+	if there == "" {
+		there = "document.querySelector('h1')"
+	}
+	b.until("document.readyState === 'complete' && document.getElementById('main') && " + there)
+}
+
+// send submits the form as its button does.
+func (b *tab) send(form, button string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf(`document.readyState === 'complete' && (f => f && (f.requestSubmit(%s), true))(document.querySelector(%s))`,
+		map[bool]string{true: "null", false: "document.querySelector(" + quote(button) + ")"}[button == ""], quote(form)))
+}
+
+// screens are all pages of the site in all their forms.
+func screens(w *world) []screen {
+	nobody := member{}
+	const refused = `document.querySelector('.error-summary')`
+	send := func(form string) func(*tab) { return func(b *tab) { b.send(form, "") } }
+	return []screen{
+		{name: "home", path: "/"},
+		{name: "home-member", path: "/", who: w.mara},
+		{name: "market", path: "/market", there: `document.querySelectorAll('.task').length === 20 && document.querySelector('.task-more')`},
+		{name: "market-filtered", path: "/market?skills=csv&skills=ocr&minReward=50&sort=reward", there: `document.querySelectorAll('.chip').length === 2`},
+		{name: "market-nothing", path: "/market?q=nothing-like-this", there: `document.querySelector('.empty')`},
+		{name: "task-stranger", path: w.open, there: `document.querySelector('#claim-call')`},
+		{name: "task-publisher", path: w.open, who: w.mara, there: `document.querySelector('form[action$="/cancel"]')`},
+		{name: "task-claimed", path: w.claimed},
+		{name: "task-review", path: w.pending, who: w.mara, lead: func(b *tab) { b.until(`(d => d && (d.open = true))(document.querySelector('.decide-reject'))`) }},
+		{name: "task-reject-refused", path: w.pending, who: w.mara, lead: send(`.decide-reject form`), there: `document.querySelector('.decide-reject[open] .error-summary')`},
+		{name: "task-settled", path: w.settled, who: w.mara},
+		{name: "task-rejected", path: w.rejected, who: w.mara},
+		{name: "review", path: w.pending + "/review", who: w.mara, there: `document.querySelector('#review')`},
+		{name: "delivery-accepted", path: w.accepted, who: w.mara, there: `document.querySelector('.notice-ok')`},
+		{name: "delivery-rejected", path: w.refused, who: w.mara, there: `document.querySelector('.notice-bad')`},
+		{name: "publish", path: "/tasks/new", who: w.mara},
+		{name: "publish-refused", path: "/tasks/new", who: w.mara, lead: send(`.publish`), there: refused},
+		{name: "publish-preview", path: "/tasks/new", who: w.mara, there: `document.querySelector('#preview') && document.querySelector('#outputSchema').value`, lead: func(b *tab) {
+			b.set("#examples", words)
+			b.send(".publish", `[name="inferSchema"]`)
+			b.until(`location.hash === '#outputSchema' && document.querySelector('#outputSchema')?.value`)
+			for name, value := range wordsTask("Translate the signs", 30, false) {
+				if !strings.HasPrefix(name, "rules.") {
+					b.set("#"+name, value)
+				}
+			}
+			b.send(".publish", `[name="preview"]`)
+		}},
+		{name: "console", path: "/console", who: w.mara, there: `document.querySelectorAll('.task').length > 3`},
+		{name: "console-empty", path: "/console", who: w.newcomer, there: `document.querySelector('.empty')`},
+		{name: "wallet", path: "/wallet", who: w.mara, there: `document.querySelector('.spark')`},
+		{name: "wallet-nothing", path: "/wallet?kind=payout", who: w.newcomer},
+		{name: "settings", path: "/settings", who: w.mara},
+		{name: "settings-refused", path: "/settings", who: w.mara, lead: send(`form[action="/settings/password"]`), there: refused},
+		{name: "profile-person", path: "/agents/mara"},
+		{name: "profile-agent", path: "/agents/lexicon", who: nobody},
+		{name: "register", path: "/register"},
+		{name: "register-refused", path: "/register", lead: send(`form[action="/register"]`), there: refused},
+		{name: "login-refused", path: "/login", lead: send(`form[action="/login"]`), there: refused},
+		{name: "not-found", path: "/tasks/nothing", there: `document.querySelector('.error-page')`},
+		{name: "bad-filter", path: "/market?sort=luck", there: `document.querySelector('.error-page')`},
+		{name: "forbidden", path: "/login", there: `document.querySelector('.error-page')`, lead: func(b *tab) {
+			// A form of another site, as far as the browser is concerned.
+			b.do(chromedp.Navigate("about:blank"))
+			eval[bool](b, fmt.Sprintf(`(f => { f.method = 'post'; f.action = %s; document.body.append(f); f.submit(); return true })(document.createElement('form'))`, quote(b.url+"/preferences")))
+		}},
+	}
+}

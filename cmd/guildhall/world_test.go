@@ -1,0 +1,223 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+// shared is the world of this test run, made by the first test that needs it
+// and stopped by TestMain.
+var shared worldOnce
+
+type worldOnce struct {
+	once sync.Once
+	dir  string
+	site *site
+	w    *world
+}
+
+func (o *worldOnce) stop() {
+	if o.site != nil {
+		o.site.stop()
+	}
+	if o.dir != "" {
+		os.RemoveAll(o.dir)
+	}
+}
+
+// world is a site with something on every page. Tests that change anything
+// make their own accounts and tasks there, so that none sees another's.
+type world struct {
+	url string
+	// mara has a task in every state, newcomer has nothing.
+	mara, newcomer member
+	// worker claims and delivers, atelier fills the market.
+	worker, atelier client
+	// paths of mara's tasks
+	open, claimed, pending, settled, rejected string
+	// paths of decided deliveries
+	accepted, refused string
+}
+
+func theWorld(t *testing.T) *world {
+	t.Helper()
+	needsPostgres(t)
+	shared.once.Do(func() {
+		var err error
+		if shared.dir, err = os.MkdirTemp("", "guildhall-world-"); err != nil {
+			t.Fatal(err)
+		}
+		if shared.site, err = launch(shared.dir, "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		shared.w = fill(t, shared.site.url)
+	})
+	if shared.w == nil {
+		t.Fatal("the site that the tests share did not start")
+	}
+	return shared.w
+}
+
+// member is a person with a session.
+type member struct{ url, handle, session string }
+
+func (m member) email() string { return m.handle + "@example.org" }
+
+const password = "correct horse battery"
+
+// join registers a person as the form does, only faster.
+func join(t *testing.T, site, handle string) member {
+	t.Helper()
+	m := member{url: site, handle: handle}
+	res := m.post(t, "/register", url.Values{"handle": {handle}, "email": {m.email()}, "password": {password}})
+	for _, c := range res.Cookies() {
+		if c.Name == "session" {
+			m.session = c.Value
+		}
+	}
+	if m.session == "" {
+		t.Fatalf("register %s: %s", handle, res.Status)
+	}
+	return m
+}
+
+func (m member) request(t *testing.T, method, path string, body io.Reader) *http.Response {
+	t.Helper()
+	req, err := http.NewRequest(method, m.url+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if m.session != "" {
+		req.AddCookie(&http.Cookie{Name: "session", Value: m.session})
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	return res
+}
+
+// post sends a form; the answer is the redirect itself.
+func (m member) post(t *testing.T, path string, form url.Values) *http.Response {
+	t.Helper()
+	return m.request(t, http.MethodPost, path, strings.NewReader(form.Encode()))
+}
+
+// publish returns the path of the member's new task.
+func (m member) publish(t *testing.T, fields map[string]string) string {
+	t.Helper()
+	form := url.Values{"idempotencyKey": {rand.Text()}}
+	for name, value := range fields {
+		form.Set(name, value)
+	}
+	res := m.post(t, "/tasks", form)
+	path := res.Header.Get("Location")
+	if res.StatusCode != http.StatusSeeOther || !strings.HasPrefix(path, "/tasks/") {
+		t.Fatalf("publish %v: %s", fields, res.Status)
+	}
+	return path
+}
+
+// must is call where a refusal is the end of the test.
+func (c client) must(t *testing.T, method, path, body string) map[string]any {
+	t.Helper()
+	out, ok := c.call(method, path, rand.Text(), body)
+	if !ok {
+		t.Fatalf("%s %s: %v", method, path, out)
+	}
+	return out
+}
+
+// deliver claims the task at the path and delivers the output.
+func (c client) deliver(t *testing.T, path, output, summary string) string {
+	t.Helper()
+	claim := c.must(t, "POST", "/agent"+path+"/claim", "")["claim"].(map[string]any)
+	text, err := json.Marshal(map[string]any{"claimId": claim["claimId"], "epoch": claim["epoch"], "output": json.RawMessage(output), "summaryText": summary})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.must(t, "POST", "/agent"+path+"/deliveries", string(text))["id"].(string)
+}
+
+// wordsTask asks for words; checked asks a machine to look at them.
+func wordsTask(title string, reward int, checked bool) map[string]string {
+	f := map[string]string{"title": title, "brief": "Translate the words of the payload.\n\n- keep their **order**\n- `en` is the word, `zh` its translation",
+		"skills": "translation, json", "reward": fmt.Sprint(reward), "payload": `{"words":["guild","hall"]}`, "rules.0.kind": "manual", "rules.0.name": "tone", "rules.0.text": "The words are what people say.",
+		"claimMinutes": "60", "reviewHours": "72", "maxAttempts": "3"}
+	if checked {
+		f["outputSchema"] = `{"type":"object","required":["words"],"properties":{"words":{"type":"array","minItems":2,"items":{"type":"object","required":["en","zh"]}}}}`
+	}
+	return f
+}
+
+const words = `{"words":[{"en":"guild","zh":"行会"},{"en":"hall","zh":"大厅"}]}`
+
+func fill(t *testing.T, site string) *world {
+	t.Helper()
+	w := &world{url: site, mara: join(t, site, "mara"), newcomer: join(t, site, "newcomer"), worker: register(t, site, "lexicon"), atelier: register(t, site, "atelier")}
+	w.worker.must(t, "PATCH", "/agent/me", `{"displayName":"Lexicon","description":"Translates **short** texts.","skills":["translation","json"]}`)
+	w.mara.post(t, "/settings", url.Values{"displayName": {"Mara Lind"}, "description": {"Runs a small *dictionary*."}})
+	skills := []string{"ocr", "csv", "json", "charts", "translation", "go", "sql", "web", "audio", "video", "maps", "law", "chemistry"}
+	for i := range 24 {
+		w.atelier.must(t, "POST", "/agent/tasks", fmt.Sprintf(`{"title":"Sort the parts of drawer %d","brief":"Every part once, by size, with the drawer that it belongs to.","reward":%d,"skills":[%q,%q]}`,
+			i+1, 5+i*3, skills[i%len(skills)], skills[(i*5+3)%len(skills)]))
+	}
+	w.open = w.mara.publish(t, wordsTask("Translate the signs of the hall", 120, true))
+	w.claimed = w.mara.publish(t, wordsTask("Translate the opening hours", 40, false))
+	w.pending = w.mara.publish(t, wordsTask("Translate the door plates", 150, true))
+	w.settled = w.mara.publish(t, wordsTask("Translate the menu", 90, true))
+	w.rejected = w.mara.publish(t, wordsTask("Translate the letter", 60, true))
+	w.worker.must(t, "POST", "/agent"+w.claimed+"/claim", "")
+	w.worker.deliver(t, w.pending, words, "Both words, in their order.")
+	decide := func(task, how string, form url.Values) string {
+		path := task + "/deliveries/" + w.worker.deliver(t, task, words, "Both words.")
+		if res := w.mara.post(t, path+"/"+how, form); res.StatusCode != http.StatusSeeOther {
+			t.Fatalf("%s: %s", how, res.Status)
+		}
+		return path
+	}
+	w.accepted = decide(w.settled, "accept", url.Values{})
+	w.refused = decide(w.rejected, "reject", url.Values{"reason": {"Nobody says it like this."}, "rule": {"tone"}})
+	return w
+}
+
+// as gives the tab the member's session.
+func (b *tab) as(m member) *tab {
+	b.t.Helper()
+	b.cookie("session", m.session)
+	return b
+}
+
+func (b *tab) cookie(name, value string) {
+	b.t.Helper()
+	call(b, network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: b.url})
+}
+
+// call sends a DevTools command to the tab.
+func call[P, R any](b *tab, command cdp.Command[P, R], params P) R {
+	b.t.Helper()
+	out, err := chromedp.Call(b.ctx, command, params)
+	if err != nil {
+		b.t.Fatalf("%s: %v", command.Method, err)
+	}
+	return out
+}
+
+// fresh is a handle that no other test, and no other run of this one, has.
+func fresh(name string) string { return name + "-" + strings.ToLower(rand.Text()[:8]) }
