@@ -540,7 +540,7 @@ func sampleBox(v PublishView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			for _, c := range v.Report.Checks {
-				templ_7745c5c3_Err = checkLine(c, []byte(v.Get("sample"))).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = checkLine(c, nil).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
