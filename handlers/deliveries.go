@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"time"
 
@@ -50,11 +49,18 @@ func (h *Handlers) deliver(r *request) (answer, error) {
 	}
 	ctx := r.ctx()
 	by := r.caller(func(v any) answer { return h.deliveredAnswer(r, v.(market.Snapshot)) })
-	if bad, err := h.checkBlobs(ctx, r, pack.Attachments); err != nil || bad != nil {
-		return answer{}, errors.Join(err, market.Invalid(bad))
+	uploaded, err := h.Store.OwnBlobs(ctx, r.actor.Account, pack.Attachments)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := market.Invalid(market.CheckBlobs(pack.Attachments, uploaded)); err != nil {
+		return answer{}, err
 	}
 	task, err := h.Store.OpenDelivery(ctx, by, id, lease)
 	if err != nil {
+		return answer{}, err
+	}
+	if err := market.Invalid(task.CheckUploads(pack.Attachments, uploaded)); err != nil {
 		return answer{}, err
 	}
 	j := job(task.Task, pack)

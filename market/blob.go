@@ -1,7 +1,9 @@
 package market
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -31,4 +33,33 @@ func CheckBlobs(list []Attachment, known map[string]Blob) []FieldError {
 		}
 	}
 	return p
+}
+
+// CheckUploads returns which attachments of a delivery must be uploaded first.
+// What nobody looks at before it is paid must not rest on its worker's word:
+// with AutoAccept and a rule about attachments, each is a file that was
+// uploaded and is of the type that was found in it.
+func (t Task) CheckUploads(list []Attachment, known map[string]Blob) []FieldError {
+	about := func(r Rule) bool { return r.Kind == RuleAttachment }
+	if !t.AutoAccept || !slices.ContainsFunc(t.Rules, about) {
+		return nil
+	}
+	var p problems
+	for i, a := range list {
+		at := "/attachments/" + strconv.Itoa(i)
+		b, ok := known[a.SHA256]
+		switch {
+		case !ok:
+			p.add(at+"/sha256", "upload_first", nil)
+		case mediaType(b.MediaType) != mediaType(a.MediaType):
+			p.add(at+"/mediaType", "attachment_type", map[string]any{"Type": b.MediaType})
+		}
+	}
+	return p
+}
+
+// mediaType is the type without its parameters.
+func mediaType(s string) string {
+	name, _, _ := strings.Cut(s, ";")
+	return strings.ToLower(strings.TrimSpace(name))
 }
