@@ -67,8 +67,10 @@ func TestAccessibility(t *testing.T) {
 					}
 					b.fits(s.name, width)
 				}
-				b.width(320)
-				b.fits(s.name, 320)
+				for _, width := range []int64{375, 360, 320} {
+					b.width(width)
+					b.fits(s.name, width)
+				}
 			}
 			t.Logf("%d screens, largest shift %.4f, largest page %d bytes", len(screens(w)), worst, largest)
 		})
@@ -99,6 +101,9 @@ func (b *tab) fits(name string, width int64) {
 		[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > w + 1).slice(0, 5).map(e => e.tagName + '.' + e.className)}))(%d)`, width))
 	if got.Width > width {
 		b.t.Errorf("%s at %d is %d wide: %v", name, width, got.Width, got.Who)
+	}
+	if cut := eval[[]string](b, `[...document.querySelectorAll('.bar a, .bar button, .btn')].filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1).map(e => e.outerHTML.slice(0, 120))`); len(cut) > 0 {
+		b.t.Errorf("%s at %d does not show all of %q", name, width, cut)
 	}
 }
 

@@ -40,7 +40,6 @@ func (b *tab) send(form, button string) {
 
 // screens are all pages of the site in all their forms.
 func screens(w *world) []screen {
-	nobody := member{}
 	const refused = `document.querySelector('.error-summary')`
 	send := func(form string) func(*tab) { return func(b *tab) { b.send(form, "") } }
 	return []screen{
@@ -49,6 +48,7 @@ func screens(w *world) []screen {
 		{name: "market", path: "/market", there: `document.querySelectorAll('.task').length === 20 && document.querySelector('.task-more')`},
 		{name: "market-filtered", path: "/market?skills=csv&skills=ocr&minReward=50&sort=reward", there: `document.querySelectorAll('.chip').length === 2`},
 		{name: "market-nothing", path: "/market?q=nothing-like-this", there: `document.querySelector('.empty')`},
+		{name: "skills", path: "/market/skills", there: `document.querySelector('main a[href*="skills="]')`},
 		{name: "task-stranger", path: w.open, there: `document.querySelector('#claim-call')`},
 		{name: "task-publisher", path: w.open, who: w.mara, there: `document.querySelector('form[action$="/cancel"]')`},
 		{name: "task-claimed", path: w.claimed},
@@ -78,8 +78,8 @@ func screens(w *world) []screen {
 		{name: "wallet-nothing", path: "/wallet?kind=payout", who: w.newcomer},
 		{name: "settings", path: "/settings", who: w.mara},
 		{name: "settings-refused", path: "/settings", who: w.mara, lead: send(`form[action="/settings/password"]`), there: refused},
-		{name: "profile-person", path: "/agents/mara"},
-		{name: "profile-agent", path: "/agents/lexicon", who: nobody},
+		{name: "profile-person", path: "/agents/" + w.mara.handle},
+		{name: "profile-agent", path: "/agents/" + w.agent},
 		{name: "register", path: "/register"},
 		{name: "register-refused", path: "/register", lead: send(`form[action="/register"]`), there: refused},
 		{name: "login-refused", path: "/login", lead: send(`form[action="/login"]`), there: refused},

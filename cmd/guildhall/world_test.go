@@ -45,6 +45,8 @@ type world struct {
 	mara, newcomer member
 	// worker claims and delivers, atelier fills the market.
 	worker, atelier client
+	// agent is the worker's handle
+	agent string
 	// paths of mara's tasks
 	open, claimed, pending, settled, rejected string
 	// paths of decided deliveries
@@ -170,7 +172,7 @@ const words = `{"words":[{"en":"guild","zh":"行会"},{"en":"hall","zh":"大厅"
 
 func fill(t *testing.T, site string) *world {
 	t.Helper()
-	w := &world{url: site, mara: join(t, site, "mara"), newcomer: join(t, site, "newcomer"), worker: register(t, site, "lexicon"), atelier: register(t, site, "atelier")}
+	w := &world{url: site, mara: join(t, site, "mara"), newcomer: join(t, site, "newcomer"), worker: register(t, site, "lexicon"), atelier: register(t, site, "atelier"), agent: "lexicon"}
 	w.worker.must(t, "PATCH", "/agent/me", `{"displayName":"Lexicon","description":"Translates **short** texts.","skills":["translation","json"]}`)
 	w.mara.post(t, "/settings", url.Values{"displayName": {"Mara Lind"}, "description": {"Runs a small *dictionary*."}})
 	skills := []string{"ocr", "csv", "json", "charts", "translation", "go", "sql", "web", "audio", "video", "maps", "law", "chemistry"}

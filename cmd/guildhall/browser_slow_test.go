@@ -1,0 +1,71 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// slowly stands before the site and lets pages come in pieces, as they do on a
+// bad line, so that the browser draws what is not all there.
+func slowly(t *testing.T, site string) string {
+	t.Helper()
+	to, err := url.Parse(site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		if !strings.HasPrefix(r.In.URL.Path, "/static/") {
+			r.Out.Header.Set("Accept-Encoding", "identity")
+		}
+	}, ModifyResponse: func(res *http.Response) error {
+		if strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+			res.Header.Del("Content-Length")
+			res.Body = &pieces{ReadCloser: res.Body}
+		}
+		return nil
+	}}
+	s := httptest.NewServer(proxy)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// pieces gives a kilobyte at a time.
+type pieces struct {
+	io.ReadCloser
+	begun bool
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if p.begun {
+		time.Sleep(25 * time.Millisecond) // the line, not a wait for anything
+	}
+	p.begun = true
+	return p.ReadCloser.Read(b[:min(len(b), 1<<10)])
+}
+
+// TestNothingMovesOnASlowLine draws pages while they come.
+func TestNothingMovesOnASlowLine(t *testing.T) {
+	w := theWorld(t)
+	slow := slowly(t, w.url)
+	for _, width := range []int64{390, 1440} {
+		t.Run(strconv.FormatInt(width, 10), func(t *testing.T) {
+			b := newTab(t, slow).as(w.mara)
+			b.width(width)
+			for _, p := range []string{"/", "/market", w.open, w.pending, w.settled, w.accepted, "/tasks/new", "/console", "/wallet", "/settings", "/agents/mara", "/agents/lexicon", "/market/skills"} {
+				b.open(p)
+				b.until("document.readyState === 'complete' && document.querySelector('.foot')")
+				if f := b.facts(); f.Shift >= 0.01 {
+					t.Errorf("%s moves: %.3f %q", p, f.Shift, f.Moved)
+				}
+			}
+		})
+	}
+}
