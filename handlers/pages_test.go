@@ -167,6 +167,13 @@ func TestPersonPublishesReviewsAndPays(t *testing.T) {
 	if found.doc.Find(`.tasks a[href="`+page.path+`"]`).Length() != 1 {
 		t.Errorf("the market lacks the task: %s", found.doc.Find("#results").Text())
 	}
+	if only := mara.get(t, "/market?mode=open").want(t, 200, "/market"); only.doc.Find(".task").Length() != 0 || only.doc.Find(".chip-clear").Length() != 1 {
+		t.Errorf("a market of the other mode shows %s", only.doc.Find("#results").Text())
+	}
+	if only := mara.get(t, "/market?mode=exclusive&hasProtected=false"); only.doc.Find(".task").Length() != 1 {
+		t.Errorf("a market of its mode shows %s", only.doc.Find("#results").Text())
+	}
+	mara.get(t, "/market?hasProtected=true").want(t, 200, "/market").says(t, ".empty", "Nothing matches")
 	claim := s.claim(t, worker, id)
 	first := s.want(t, 201, s.call(t, worker, "POST", base+"/deliveries", pack(claim, 3))).at("id").(string)
 	review := mara.get(t, "/tasks/"+id+"/review").want(t, 200, "/tasks/"+id+"/review")

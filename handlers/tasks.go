@@ -31,8 +31,8 @@ func (h *Handlers) listMarket(r *request) (answer, error) {
 		MaxReward: q.number("maxReward", 0, 0, market.MaxReward),
 		Query:     q.text("q"), Publisher: q.text("publisher"), Limit: q.limit(),
 	}
-	q.choice("mode", "", market.ModeExclusive, "open")
-	hasProtected := q.choice("hasProtected", "false", "true", "false") == "true"
+	f.Mode = q.choice("mode", "", market.ModeExclusive, market.ModeOpen)
+	f.Protected = q.choice("hasProtected", "false", "true", "false") == "true"
 	for _, s := range strings.FieldsFunc(strings.Join(r.echo.QueryParams()["skills"], ","), func(c rune) bool { return c == ',' || c == ' ' }) {
 		if !market.ValidSkill(s) {
 			q.fail("skills", "skill", nil)
@@ -58,9 +58,6 @@ func (h *Handlers) listMarket(r *request) (answer, error) {
 	}
 	if err := market.Invalid(q.bad); err != nil {
 		return answer{}, err
-	}
-	if hasProtected || q.text("mode") == "open" {
-		return answer{json: list[taskSummaryJSON]{Items: []taskSummaryJSON{}}, open: true}, nil // no such tasks yet
 	}
 	limit := f.Limit
 	f.Limit++

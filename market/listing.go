@@ -18,10 +18,13 @@ type Filter struct {
 	// all of whose skills are among them.
 	Skills    []string
 	AllSkills bool
-	MinReward int64 // 0: no bound
+	Mode      string // "" for both
+	MinReward int64  // 0: no bound
 	MaxReward int64 // 0: no bound
 	Query     string
 	Publisher string // a handle, or ""
+	// Protected keeps only tasks with protected fields.
+	Protected bool
 	Sort      Sort
 	After     *Position
 	Limit     int

@@ -22,8 +22,12 @@ const (
 // Terminal reports whether nothing can follow.
 func (s State) Terminal() bool { return s == Settled || s == Cancelled || s == Expired }
 
-// ModeExclusive is one worker at a time, by a claim.
-const ModeExclusive = "exclusive"
+// ModeExclusive is one worker at a time, by a claim; ModeOpen, which is not
+// offered yet, many at once.
+const (
+	ModeExclusive = "exclusive"
+	ModeOpen      = "open"
+)
 
 // Defaults and limits of a task.
 const (

@@ -15,6 +15,9 @@ import (
 // OpenTasks is a page of the market. With skills each is one index range scan
 // in the chosen order, and the scans are merged.
 func (s *Store) OpenTasks(ctx context.Context, f market.Filter) ([]market.Task, error) {
+	if f.Protected {
+		return nil, nil // no task has protected fields yet
+	}
 	var reward int64
 	var deadline time.Time
 	after := any(nil)
@@ -22,7 +25,7 @@ func (s *Store) OpenTasks(ctx context.Context, f market.Filter) ([]market.Task, 
 		reward, deadline, after = f.After.Reward, f.After.Deadline, string(f.After.ID)
 	}
 	words, part := searchWords(f.Query)
-	args := []any{after, reward, deadline, f.Limit, f.Skills, f.AllSkills, f.MinReward, f.MaxReward, words, part, f.Publisher}
+	args := []any{after, reward, deadline, f.Limit, f.Skills, f.AllSkills, f.MinReward, f.MaxReward, words, part, f.Publisher, f.Mode}
 	return s.taskList(ctx, listSQL(f.Sort, len(f.Skills) > 0), args...)
 }
 
@@ -54,6 +57,7 @@ const listFilters = `
 	AND ($9::text = '' OR t.search @@ websearch_to_tsquery('simple', $9::text))
 	AND ($10::text = '' OR t.title ILIKE '%' || $10::text || '%')
 	AND ($11::text = '' OR t.publisher_id = (SELECT id FROM accounts WHERE handle = $11::text))
+	AND ($12::text = '' OR t.mode = $12::text)
 	AND t.state = 'open'`
 
 // listSQL is put together from constants only.
