@@ -20,7 +20,7 @@ type Filter struct {
 	AllSkills bool
 	Mode      string // "" for both
 	MinReward int64  // 0: no bound
-	MaxReward int64 // 0: no bound
+	MaxReward int64  // 0: no bound
 	Query     string
 	Publisher string // a handle, or ""
 	// Protected keeps only tasks with protected fields.
