@@ -232,6 +232,19 @@ func language(r *http.Request) context.Context {
 	return views.WithLanguage(r.Context(), views.MatchLanguage(want, r.Header.Get("Accept-Language")))
 }
 
+// withoutLanguage drops ?lang= from an address, which would win over what was
+// chosen.
+func withoutLanguage(path string) string {
+	u, err := url.Parse(path)
+	if err != nil || !u.Query().Has("lang") {
+		return path
+	}
+	q := u.Query()
+	q.Del("lang")
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
 // setPreferences remembers language and theme in this browser.
 func (h *Handlers) setPreferences(r *request) (answer, error) {
 	if v := r.form.Get("lang"); v != "" {
@@ -244,5 +257,5 @@ func (h *Handlers) setPreferences(r *request) (answer, error) {
 		}
 		r.echo.SetCookie(h.cookie(themeCookie, v, 365*24*time.Hour))
 	}
-	return answer{to: localPath(r.form.Get("back"))}, nil
+	return answer{to: withoutLanguage(localPath(r.form.Get("back")))}, nil
 }

@@ -247,6 +247,11 @@ func TestLanguageAndTheme(t *testing.T) {
 	if page.doc.Find(`#sort option[selected]`).AttrOr("value", "") != "reward" {
 		t.Error("the switch lost the place")
 	}
+	page = b.send(t, "POST", "/preferences", url.Values{"lang": {"en"}, "back": {"/market?lang=zh-CN&sort=reward"}}).want(t, 200, "/market")
+	if page.doc.Find("html").AttrOr("lang", "") != "en" || page.doc.Find(`#sort option[selected]`).AttrOr("value", "") != "reward" {
+		t.Error("a shared link's language wins over the one that was chosen")
+	}
+	b.send(t, "POST", "/preferences", url.Values{"lang": {"zh-CN"}, "back": {"/"}})
 	page = b.send(t, "POST", "/preferences", url.Values{"theme": {"dark"}, "back": {"//evil.example"}}).want(t, 200, "/")
 	if page.doc.Find("html").AttrOr("data-theme", "") != "dark" || page.doc.Find("html").AttrOr("lang", "") != "zh-CN" {
 		t.Error("the theme is not dark, or the language is lost")

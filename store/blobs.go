@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
 	"gocloud.dev/blob"
@@ -15,6 +16,10 @@ import (
 
 	"guildhall/market"
 )
+
+// objectPrefix begins the keys of our objects: the bucket or folder may hold
+// what is not ours.
+const objectPrefix = "blobs/"
 
 // sniffed is how much of a file tells its type.
 const sniffed = 3072
@@ -50,7 +55,7 @@ func (s *Store) Upload(ctx context.Context, by market.Actor, content io.Reader, 
 func (s *Store) writeObject(ctx context.Context, content io.Reader, limit int64) (market.Blob, error) {
 	ctx, abort := context.WithCancel(ctx)
 	defer abort() // before Close: nothing is kept
-	b := market.Blob{Object: newID[string]()}
+	b := market.Blob{Object: objectPrefix + newID[string]()}
 	head := make([]byte, sniffed)
 	n, err := io.ReadFull(content, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
@@ -239,9 +244,9 @@ func (s *Store) deleteObject(ctx context.Context, object string) {
 	_ = s.opts.Blobs.Delete(context.WithoutCancel(ctx), object)
 }
 
-// CollectOrphans deletes objects that no blob names and that are older than
-// UnusedFor: what a crash between the blob store and the database left behind.
-// It returns how many.
+// CollectOrphans deletes objects of ours that no blob names and that are older
+// than UnusedFor: what a crash between the blob store and the database left
+// behind. Whatever else is in the bucket stays. It returns how many.
 func (s *Store) CollectOrphans(ctx context.Context) (int, error) {
 	var page []string
 	deleted := 0
@@ -263,7 +268,7 @@ func (s *Store) CollectOrphans(ctx context.Context) (int, error) {
 		page = page[:0]
 		return nil
 	}
-	objects := s.opts.Blobs.List(nil)
+	objects := s.opts.Blobs.List(&blob.ListOptions{Prefix: objectPrefix})
 	for {
 		o, err := objects.Next(ctx)
 		if err == io.EOF {
@@ -272,7 +277,8 @@ func (s *Store) CollectOrphans(ctx context.Context) (int, error) {
 		if err != nil {
 			return deleted, blobError(err)
 		}
-		if o.ModTime.After(s.now().Add(-market.UnusedFor)) {
+		ours := market.ValidID(strings.TrimPrefix(o.Key, objectPrefix))
+		if !ours || o.ModTime.After(s.now().Add(-market.UnusedFor)) {
 			continue
 		}
 		if page = append(page, o.Key); len(page) == 500 {

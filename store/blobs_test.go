@@ -210,8 +210,11 @@ func TestOrphansAreCollected(t *testing.T) {
 	bucket, with := withBucket(t)
 	s := storetest.New(t, withClock(&c), with)
 	kept := upload(t, s, agent(t, s), "kept")
-	if err := bucket.WriteAll(t.Context(), "left-behind", []byte("x"), nil); err != nil {
-		t.Fatal(err)
+	// Ours, and what was in the bucket for other reasons.
+	for _, key := range []string{"blobs/01a20b77-e936-75e9-8ee4-5120c30a9cda", "backup.tar", "blobs/photo.png"} {
+		if err := bucket.WriteAll(t.Context(), key, []byte("x"), nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if n, err := s.CollectOrphans(t.Context()); n != 0 || err != nil {
 		t.Errorf("a fresh object may be on its way: deleted %d, %v", n, err)
@@ -219,6 +222,9 @@ func TestOrphansAreCollected(t *testing.T) {
 	c.advance(market.UnusedFor + time.Minute)
 	if n, err := s.CollectOrphans(t.Context()); n != 1 || err != nil {
 		t.Errorf("deleted %d orphans, %v; want 1", n, err)
+	}
+	if n := objects(t, bucket); n != 3 {
+		t.Errorf("%d objects are left, want the kept one and two that are not ours", n)
 	}
 	r, err := s.OpenBlob(t.Context(), kept)
 	if err != nil {

@@ -262,7 +262,7 @@ func Layout(p Page, s Screen) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if p.Flash.ID != "" && Has(p.Flash.ID) {
+		if strings.HasPrefix(p.Flash.ID, "flash.") && Has(p.Flash.ID) {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<p class=\"flash\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
