@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -101,6 +102,13 @@ type reply struct {
 func (r reply) at(path string) any {
 	var v any = r.json
 	for _, p := range strings.Split(path, ".") {
+		if list, ok := v.([]any); ok {
+			if n, err := strconv.Atoi(p); err == nil && n < len(list) {
+				v = list[n]
+				continue
+			}
+			return nil
+		}
 		m, ok := v.(map[string]any)
 		if !ok {
 			return nil

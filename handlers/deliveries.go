@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"guildhall/market"
 	"guildhall/store"
@@ -117,7 +116,16 @@ func (h *Handlers) listDeliveries(r *request) (answer, error) {
 	if err == nil && len(ds) == 0 {
 		_, err = h.Store.Task(ctx, r.actor, id) // an absent task is 404, not an empty list
 	}
-	return answer{json: page(ds, limit, deliveryShape, func(d market.Delivery) any { return map[string]any{"id": d.ID} })}, err
+	if err != nil {
+		return answer{}, err
+	}
+	cases, err := h.Store.TaskCases(ctx, r.actor, id)
+	show := func(d market.Delivery) deliveryJSON {
+		out := deliveryShape(d)
+		out.Cases = casesOf(cases, d.ID)
+		return out
+	}
+	return answer{json: page(ds, limit, show, func(d market.Delivery) any { return map[string]any{"id": d.ID} })}, err
 }
 
 func (h *Handlers) showDelivery(r *request) (answer, error) {
@@ -129,18 +137,46 @@ func (h *Handlers) showDelivery(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	cases, err := h.Store.TaskCases(r.ctx(), r.actor, id)
+	if err != nil {
+		return answer{}, err
+	}
 	shape := deliveryShape(d)
+	shape.Cases = casesOf(cases, did)
 	if shape.Hidden, err = h.revealed(r, d); err != nil {
 		return answer{}, err
 	}
 	return answer{json: shape, tagged: true, page: func(ctx context.Context) (views.Screen, error) {
-		t, err := h.Store.Task(ctx, r.actor, id)
-		if err != nil {
-			return views.Screen{}, err
-		}
-		files, err := h.files(ctx, id, d.Attachments)
-		return views.Delivery(ctx, t.Task, d, files, time.Now()), err
+		v, err := h.deliveryView(ctx, r, id, did, views.Form{})
+		return views.Delivery(ctx, v), err
 	}}, nil
+}
+
+// deliveryView is a task with one of its deliveries, whatever its state.
+func (h *Handlers) deliveryView(ctx context.Context, r *request, id market.TaskID, did market.DeliveryID, f views.Form) (views.TaskView, error) {
+	s, err := h.Store.TaskWith(ctx, r.actor, id, did)
+	if err != nil {
+		return views.TaskView{}, err
+	}
+	v, err := h.taskView(ctx, r, s, f)
+	if err != nil {
+		return v, err
+	}
+	all, err := h.Store.TaskCases(ctx, r.actor, id)
+	for _, k := range all {
+		if k.Delivery == did {
+			v.Cases = append(v.Cases, k)
+		}
+	}
+	return v, err
+}
+
+// deliveryAgain shows the delivery with why an action on it was refused.
+func (h *Handlers) deliveryAgain(r *request, id market.TaskID, did market.DeliveryID) {
+	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
+		v, err := h.deliveryView(ctx, r, id, did, views.Form{Values: r.form, Problem: &p})
+		return views.Delivery(ctx, v), err
+	}
 }
 
 // revealed is what was hidden from the worker, who sees it once the publisher
@@ -154,8 +190,8 @@ func (h *Handlers) revealed(r *request, d market.Delivery) ([]market.HiddenVecto
 	return secrets.Hidden, err
 }
 
-// reviewTask shows the publisher the pending delivery; without one there is
-// nothing to review, and the task says why.
+// reviewTask leads the publisher to the pending delivery that is due first;
+// without one there is nothing to review, and the task says why.
 func (h *Handlers) reviewTask(r *request) (answer, error) {
 	id, err := r.taskID()
 	if err != nil {
@@ -167,11 +203,24 @@ func (h *Handlers) reviewTask(r *request) (answer, error) {
 		return answer{}, err
 	case s.Publisher != r.actor.Account:
 		return answer{}, market.ErrForbidden
-	case s.Delivery == nil:
+	}
+	did := market.DeliveryID("")
+	if s.Delivery != nil {
+		did = s.Delivery.ID
+	} else if s.Others.Pending > 0 {
+		waiting, err := h.Store.Waiting(r.ctx(), id, 1)
+		if err != nil {
+			return answer{}, err
+		}
+		if len(waiting) > 0 {
+			did = waiting[0].ID
+		}
+	}
+	if did == "" {
 		return answer{to: taskPath(id)}, nil
 	}
 	return answer{page: func(ctx context.Context) (views.Screen, error) {
-		v, err := h.taskView(ctx, r, s, views.Form{})
+		v, err := h.deliveryView(ctx, r, id, did, views.Form{})
 		return views.Review(ctx, v), err
 	}}, nil
 }
@@ -194,7 +243,7 @@ func (h *Handlers) acceptDelivery(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	h.taskAgain(r, id, views.Task)
+	h.deliveryAgain(r, id, did)
 	present := decided("flash.accepted")
 	s, err := h.Store.AcceptDelivery(r.ctx(), r.caller(present), id, did)
 	return present(s), err
@@ -211,7 +260,7 @@ func (h *Handlers) rejectDelivery(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	h.taskAgain(r, id, views.Task)
+	h.deliveryAgain(r, id, did)
 	var in rejectInput
 	if err := r.decode(&in); err != nil {
 		return answer{}, err

@@ -72,12 +72,12 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 		switch {
 		case err == nil:
 			r.by, r.actor = store.Caller{Actor: actor}, actor
-			r.visitor = &views.Visitor{Handle: actor.Handle, Spendable: spendable}
+			r.visitor = &views.Visitor{Handle: actor.Handle, Spendable: spendable, Operator: actor.Operator}
 		case !errors.Is(err, market.ErrNotFound):
 			return err
 		}
 	}
-	if rt.auth == session && r.visitor == nil {
+	if (rt.auth == session || rt.auth == operator) && r.visitor == nil {
 		if r.echo.Request().Method != http.MethodGet {
 			// What was typed goes along to the log-in form, files do not.
 			if _ = r.read(rt); r.multipart != "" {
@@ -85,6 +85,9 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 			}
 		}
 		return market.ErrUnauthenticated
+	}
+	if rt.auth == operator && !r.actor.Operator {
+		return market.ErrForbidden
 	}
 	return nil
 }
@@ -119,7 +122,7 @@ func (h *Handlers) writePage(r *request, a answer) error {
 // failPage shows a refusal: in the form that it is about, or as a page.
 func (h *Handlers) failPage(rt route, r *request, err error) error {
 	known := h.known(r.echo, err)
-	if rt.auth == session && errors.Is(known, market.ErrUnauthenticated) {
+	if (rt.auth == session || rt.auth == operator) && errors.Is(known, market.ErrUnauthenticated) {
 		return h.askForLogin(r)
 	}
 	header := r.echo.Response().Header()

@@ -273,11 +273,18 @@ func TestEveryPageIsWhole(t *testing.T) {
 	body := pack(claim, 3)
 	body["summaryText"] = hostile
 	did := s.want(t, 201, s.call(t, worker, "POST", "/api/v1/agent/tasks/"+id+"/deliveries", body)).at("id").(string)
+	owner := s.register(t)
+	other := s.publish(t, owner, 10)
+	rejected := s.deliver(t, worker, other)
+	if err := s.store.SetOperator(t.Context(), handle, true); err != nil {
+		t.Fatal(err)
+	}
+	kid := s.appeal(t, owner, worker, other, rejected)
 	for _, r := range handlers.RouteTable() {
 		if r.Method != "GET" || strings.HasPrefix(r.Path, "/api/") || strings.HasSuffix(r.Path, "/events") || strings.HasSuffix(r.Path, ".csv") || strings.HasSuffix(r.Path, ":sha256") {
 			continue
 		}
-		path := strings.NewReplacer(":id", id, ":did", did, ":handle", handle).Replace(r.Path)
+		path := strings.NewReplacer(":id", id, ":did", did, ":kid", kid, ":handle", handle).Replace(r.Path)
 		for _, lang := range []string{"en", "zh-CN"} {
 			visitor := mara
 			if r.Path == "/login" || r.Path == "/register" {

@@ -37,6 +37,11 @@ var policies = map[string]policy{
 	"GET /tasks/:id/deliveries/:did":         {"session", "ignored", false, "parties"},
 	"POST /tasks/:id/deliveries/:did/accept": {"session", "honoured", false, "publisher"},
 	"POST /tasks/:id/deliveries/:did/reject": {"session", "honoured", true, "publisher"},
+	"POST /tasks/:id/deliveries/:did/object": {"session", "honoured", true, "publisher"},
+	"GET /docs/states":                       {"public", "ignored", false, ""},
+	"GET /admin/cases":                       {"operator", "ignored", false, ""},
+	"GET /admin/cases/:kid":                  {"operator", "ignored", false, ""},
+	"POST /admin/cases/:kid/decide":          {"operator", "honoured", true, ""},
 	"GET /attachments/:sha256":               {"public", "ignored", false, "all"},
 	"GET /agents/:handle":                    {"public", "ignored", false, "all"},
 	"GET /settings":                          {"session", "ignored", false, ""},
@@ -46,7 +51,13 @@ var policies = map[string]policy{
 	"GET /wallet/entries.csv":                {"session", "ignored", false, ""},
 	"GET /wallet":                            {"session", "ignored", false, ""},
 
-	"GET /api/v1/health":                                  {"public", "ignored", false, ""},
+	"GET /api/v1/health": {"public", "ignored", false, ""},
+	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": {"key", "honoured", true, "worker"},
+	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": {"key", "honoured", true, "publisher"},
+	"GET /api/v1/state-machine":                           {"public", "ignored", false, ""},
+	"GET /api/v1/admin/cases":                             {"operator", "ignored", false, ""},
+	"GET /api/v1/admin/cases/:kid":                        {"operator", "ignored", false, ""},
+	"POST /api/v1/admin/cases/:kid/decide":                {"operator", "honoured", true, ""},
 	"GET /api/v1/market/tasks":                            {"public", "ignored", false, ""},
 	"GET /api/v1/market/tasks/:id":                        {"public", "ignored", false, "all"},
 	"GET /api/v1/market/stats":                            {"public", "ignored", false, ""},
@@ -84,6 +95,9 @@ var bodies = map[string]string{
 	"POST /api/v1/agent/tasks/check":                      `{}`,
 	"POST /api/v1/agent/tasks/:id/check":                  `{"output":1}`,
 	"PATCH /api/v1/agent/me":                              `{}`,
+	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": `{"text":"unfair"}`,
+	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": `{"text":"bad"}`,
+	"POST /api/v1/admin/cases/:kid/decide":                `{"outcome":"upheld","note":"x"}`,
 }
 
 // open lists what may be changed without a credential.
@@ -141,6 +155,15 @@ func TestPolicyHolds(t *testing.T) {
 	for name, p := range policies {
 		if !strings.Contains(name, "/api/") {
 			continue // TestPolicyOfPagesHolds
+		}
+		if p.auth == "operator" {
+			if r := send(name, publisher, id, did); r.status != 403 {
+				t.Errorf("%s with an agent's key: got %d %s, want 403", name, r.status, r.text)
+			}
+			if r := send(name, "", id, did); r.status != 401 {
+				t.Errorf("%s without a key: got %d %s, want 401", name, r.status, r.text)
+			}
+			continue
 		}
 		if p.auth == "key" {
 			for _, key := range []string{"", "gha_nonsense", stranger[:len(stranger)-1] + map[bool]string{true: "y", false: "x"}[stranger[len(stranger)-1] == 'x'], strings.Replace(stranger, "gha_", "ghd_", 1)} {
@@ -221,6 +244,12 @@ func TestPolicyOfPagesHolds(t *testing.T) {
 			}
 			// A key opens no page.
 			return b.send(t, method, strings.NewReplacer(":id", id, ":did", did, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path), form, "Authorization", "Bearer "+publisher)
+		}
+		if p.auth == "operator" {
+			if got := send(stranger, id, did); got.status != 403 {
+				t.Errorf("%s by somebody who is no operator: got %d, want 403", name, got.status)
+			}
+			continue
 		}
 		if p.auth == "session" {
 			got := send(nobody, id, did)

@@ -27,9 +27,10 @@ import (
 type auth int
 
 const (
-	public  auth = iota // none; an API key is not looked at, a session is
-	key                 // an API key
-	session             // a browser session
+	public   auth = iota // none; an API key is not looked at, a session is
+	key                  // an API key
+	session              // a browser session
+	operator             // an operator's browser session, or an operator's key
 )
 
 // once is how a route treats the Idempotency-Key header.
@@ -141,13 +142,17 @@ func (h *Handlers) identify(rt route, r *request) (err error) {
 	switch {
 	case rt.page:
 		return h.identifyVisitor(rt, r)
-	case rt.auth == key:
+	case rt.auth == key || rt.auth == operator:
 		id, did := r.echo.Param("id"), r.echo.Param("did")
 		if rt.method == http.MethodGet {
 			id = ""
 		}
 		r.by, err = h.Store.Identify(r.ctx(), bearer(r.echo.Request()), market.TaskID(id), market.DeliveryID(did))
 		r.actor = r.by.Actor
+		// An operator's key opens the operators' routes, and no key others'.
+		if err == nil && (rt.auth == operator) != r.actor.Operator {
+			err = market.ErrForbidden
+		}
 	}
 	return err
 }

@@ -28,6 +28,7 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/tasks/:id/deliveries/:did", handle: h.showDelivery, auth: session, page: true},
 		{method: post, path: "/tasks/:id/deliveries/:did/accept", handle: h.acceptDelivery, auth: session, once: onceHonoured, page: true},
 		{method: post, path: "/tasks/:id/deliveries/:did/reject", handle: h.rejectDelivery, auth: session, once: onceHonoured, page: true, body: true},
+		{method: post, path: "/tasks/:id/deliveries/:did/object", handle: h.objectToPayout, auth: session, once: onceHonoured, page: true, body: true},
 		{method: get, path: "/attachments/:sha256", handle: h.downloadAttachment, page: true, stream: true},
 		{method: get, path: "/agents/:handle", handle: h.showAccount, page: true},
 		{method: get, path: "/settings", handle: h.showSettings, auth: session, page: true},
@@ -37,8 +38,16 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/wallet", handle: h.showWallet, auth: session, page: true},
 		{method: get, path: "/wallet/entries.csv", handle: h.downloadEntries, auth: session, page: true},
 
+		{method: get, path: "/docs/states", handle: h.showStates, page: true},
+
+		// Pages of operators.
+		{method: get, path: "/admin/cases", handle: h.listCases, auth: operator, page: true},
+		{method: get, path: "/admin/cases/:kid", handle: h.showCase, auth: operator, page: true},
+		{method: post, path: "/admin/cases/:kid/decide", handle: h.decideCase, auth: operator, once: onceHonoured, page: true, body: true},
+
 		// The same handlers for programs.
 		{method: get, path: api + "/health", handle: h.health},
+		{method: get, path: api + "/state-machine", handle: h.showStates},
 		{method: get, path: api + "/market/tasks", handle: h.listMarket},
 		{method: get, path: api + "/market/tasks/:id", handle: h.showMarketTask},
 		{method: get, path: api + "/market/skills", handle: h.listSkills},
@@ -70,6 +79,12 @@ func (h *Handlers) routes() []route {
 		{method: del, path: task + "/deliveries/:did", handle: h.withdrawDelivery, auth: key, once: onceHonoured},
 		{method: post, path: task + "/deliveries/:did/accept", handle: h.acceptDelivery, auth: key, once: onceHonoured},
 		{method: post, path: task + "/deliveries/:did/reject", handle: h.rejectDelivery, auth: key, once: onceHonoured, body: true},
+		{method: post, path: task + "/deliveries/:did/appeal", handle: h.appealDelivery, auth: key, once: onceHonoured, body: true},
+		{method: post, path: task + "/deliveries/:did/object", handle: h.objectToPayout, auth: key, once: onceHonoured, body: true},
+
+		{method: get, path: api + "/admin/cases", handle: h.listCases, auth: operator},
+		{method: get, path: api + "/admin/cases/:kid", handle: h.showCase, auth: operator},
+		{method: post, path: api + "/admin/cases/:kid/decide", handle: h.decideCase, auth: operator, once: onceHonoured, body: true},
 	}
 }
 
@@ -84,7 +99,7 @@ func RouteTable() []RouteInfo {
 	var out []RouteInfo
 	for _, r := range (&Handlers{}).routes() {
 		out = append(out, RouteInfo{Method: r.method, Path: r.path, Body: r.body, Page: r.page,
-			Auth: map[auth]string{public: "public", key: "key", session: "session"}[r.auth],
+			Auth: map[auth]string{public: "public", key: "key", session: "session", operator: "operator"}[r.auth],
 			Once: map[once]string{onceIgnored: "ignored", onceHonoured: "honoured", onceRequired: "required"}[r.once]})
 	}
 	return out

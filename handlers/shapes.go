@@ -93,8 +93,9 @@ type claimJSON struct {
 }
 
 type actionJSON struct {
-	Action string     `json:"action"`
-	DueAt  *time.Time `json:"dueAt,omitempty"`
+	Action     string            `json:"action"`
+	DueAt      *time.Time        `json:"dueAt,omitempty"`
+	DeliveryID market.DeliveryID `json:"deliveryId,omitempty"`
 }
 
 type crowdingJSON struct {
@@ -130,12 +131,16 @@ type taskJSON struct {
 	Rules        []market.Rule       `json:"rules"`
 	Attachments  []market.Attachment `json:"attachments"`
 	// Samples are for the publisher alone.
-	Samples        *market.Samples `json:"samples,omitempty"`
-	Escrow         market.Credits  `json:"escrow"`
-	Claim          *claimJSON      `json:"claim,omitempty"`
-	Crowding       crowdingJSON    `json:"crowding"`
-	DueAt          *time.Time      `json:"dueAt,omitempty"`
-	PendingActions []actionJSON    `json:"pendingActions"`
+	Samples  *market.Samples `json:"samples,omitempty"`
+	Escrow   market.Credits  `json:"escrow"`
+	Claim    *claimJSON      `json:"claim,omitempty"`
+	Crowding crowdingJSON    `json:"crowding"`
+	// SlotsLeft are the rewards not paid yet, SlotsFrozen those of them that
+	// open cases hold.
+	SlotsLeft      int          `json:"slotsLeft"`
+	SlotsFrozen    int          `json:"slotsFrozen"`
+	DueAt          *time.Time   `json:"dueAt,omitempty"`
+	PendingActions []actionJSON `json:"pendingActions"`
 }
 
 func summary(t market.Task) taskSummaryJSON {
@@ -149,7 +154,7 @@ func summary(t market.Task) taskSummaryJSON {
 // sees its id and epoch.
 func taskShape(s market.Snapshot, a market.Actor) taskJSON {
 	out := taskJSON{taskSummaryJSON: summary(s.Task), Payload: s.Payload, OutputSchema: s.OutputSchema, Rules: s.Rules,
-		Attachments: s.Attachments, Escrow: s.Escrow.Total(), DueAt: s.DueAt, PendingActions: []actionJSON{}}
+		Attachments: s.Attachments, Escrow: s.Escrow.Total(), SlotsLeft: s.Slots, SlotsFrozen: s.Frozen, DueAt: s.DueAt, PendingActions: []actionJSON{}}
 	out.Untrusted = []string{"title", "brief", "payload", "outputSchema", "rules", "attachments"}
 	if out.Rules == nil {
 		out.Rules = []market.Rule{}
@@ -168,9 +173,10 @@ func taskShape(s market.Snapshot, a market.Actor) taskJSON {
 	if s.Delivery != nil && s.Delivery.State == market.DeliveryPending {
 		out.Crowding.PendingDeliveries = 1
 	}
+	out.Crowding.PendingDeliveries += s.Others.Pending
 	if a.Account != "" {
 		for _, x := range s.PendingActions(a) {
-			out.PendingActions = append(out.PendingActions, actionJSON{Action: x.Name, DueAt: x.Due})
+			out.PendingActions = append(out.PendingActions, actionJSON{Action: x.Name, DueAt: x.Due, DeliveryID: x.Delivery})
 		}
 	}
 	return out
@@ -178,6 +184,7 @@ func taskShape(s market.Snapshot, a market.Actor) taskJSON {
 
 type reviewJSON struct {
 	Decision string     `json:"decision"`
+	By       string     `json:"by,omitempty"`
 	Reason   string     `json:"reason,omitempty"`
 	Rule     string     `json:"rule,omitempty"`
 	Quote    string     `json:"quote,omitempty"`
@@ -197,25 +204,69 @@ type deliveryJSON struct {
 	Report      market.Report        `json:"report"`
 	Review      *reviewJSON          `json:"review,omitempty"`
 	// Hidden is set for the worker once the delivery is rejected.
-	Hidden    []market.HiddenVectors `json:"hidden,omitempty"`
-	Payout    *payoutJSON            `json:"payout,omitempty"`
-	CreatedAt time.Time              `json:"createdAt"`
-	Untrusted []string               `json:"untrusted"`
+	Hidden []market.HiddenVectors `json:"hidden,omitempty"`
+	Payout *payoutJSON            `json:"payout,omitempty"`
+	// Cases are what operators were asked about it.
+	Cases     []caseJSON `json:"cases,omitempty"`
+	DueAt     *time.Time `json:"dueAt,omitempty"`
+	CreatedAt time.Time  `json:"createdAt"`
+	Untrusted []string   `json:"untrusted"`
 }
 
 func deliveryShape(d market.Delivery) deliveryJSON {
 	out := deliveryJSON{ID: d.ID, TaskID: d.Task, Worker: partyJSON{d.WorkerHandle}, State: d.State, Attempt: d.Attempt,
-		Output: d.Output, SummaryText: d.SummaryText, Attachments: d.Attachments, Report: d.Report, CreatedAt: d.CreatedAt,
-		Untrusted: []string{"output", "summaryText", "attachments", "report", "review", "hidden"}}
+		Output: d.Output, SummaryText: d.SummaryText, Attachments: d.Attachments, Report: d.Report, CreatedAt: d.CreatedAt, DueAt: d.DueAt,
+		Untrusted: []string{"output", "summaryText", "attachments", "report", "review", "hidden", "cases"}}
 	if out.Attachments == nil {
 		out.Attachments = []market.Attachment{}
 	}
 	if r := d.Review; r != nil {
-		out.Review = &reviewJSON{Decision: r.Decision, Reason: r.Reason, Rule: r.Rule, Quote: r.Quote, At: r.At, AppealBy: r.AppealBy}
+		out.Review = &reviewJSON{Decision: r.Decision, By: r.By, Reason: r.Reason, Rule: r.Rule, Quote: r.Quote, At: r.At, AppealBy: r.AppealBy}
 	}
 	if d.Payout != nil {
 		p := payout(*d.Payout)
 		out.Payout = &p
+	}
+	return out
+}
+
+type caseJSON struct {
+	ID         market.CaseID      `json:"id"`
+	TaskID     market.TaskID      `json:"taskId"`
+	DeliveryID market.DeliveryID  `json:"deliveryId"`
+	Kind       market.CaseKind    `json:"kind"`
+	OpenedBy   *partyJSON         `json:"openedBy,omitempty"`
+	Text       string             `json:"text,omitempty"`
+	SlotFrozen bool               `json:"slotFrozen"`
+	OpenedAt   time.Time          `json:"openedAt"`
+	DueAt      time.Time          `json:"dueAt"`
+	ClosedAt   *time.Time         `json:"closedAt,omitempty"`
+	Outcome    market.CaseOutcome `json:"outcome,omitempty"`
+	Share      int                `json:"share,omitempty"`
+	Note       string             `json:"note,omitempty"`
+	DecidedBy  *partyJSON         `json:"decidedBy,omitempty"`
+	Untrusted  []string           `json:"untrusted"`
+}
+
+func caseShape(k market.Case) caseJSON {
+	party := func(handle string) *partyJSON {
+		if handle == "" {
+			return nil
+		}
+		return &partyJSON{handle}
+	}
+	return caseJSON{ID: k.ID, TaskID: k.Task, DeliveryID: k.Delivery, Kind: k.Kind, OpenedBy: party(k.Handle), Text: k.Text,
+		SlotFrozen: k.Frozen, OpenedAt: k.OpenedAt, DueAt: k.DueAt, ClosedAt: k.ClosedAt, Outcome: k.Outcome, Share: k.Share,
+		Note: k.Note, DecidedBy: party(k.Decider), Untrusted: []string{"text", "note"}}
+}
+
+// casesOf are the cases about one delivery.
+func casesOf(all []market.Case, id market.DeliveryID) []caseJSON {
+	var out []caseJSON
+	for _, k := range all {
+		if k.Delivery == id {
+			out = append(out, caseShape(k))
+		}
 	}
 	return out
 }

@@ -157,7 +157,12 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 		return v, err
 	}
 	if v.Mine {
-		v.History, err = h.Store.DeliveryHistory(ctx, r.actor.Account, s.ID, 50)
+		if v.History, err = h.Store.DeliveryHistory(ctx, r.actor.Account, s.ID, 50); err != nil {
+			return v, err
+		}
+		if s.Others.Pending > 0 || (s.Mode == market.ModeOpen && s.Delivery != nil) {
+			v.Waiting, err = h.Store.Waiting(ctx, s.ID, 50)
+		}
 	}
 	return v, err
 }

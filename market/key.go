@@ -7,8 +7,12 @@ import (
 	"strings"
 )
 
-// AgentKeyPrefix starts an agent's own API key.
-const AgentKeyPrefix = "gha_"
+// AgentKeyPrefix starts an agent's own API key, OperatorKeyPrefix that of an
+// operator, which opens the operators' routes only.
+const (
+	AgentKeyPrefix    = "gha_"
+	OperatorKeyPrefix = "gho_"
+)
 
 const (
 	base62     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -55,6 +59,9 @@ func keySum(secret string) string {
 // WellFormedKey reports whether the key can be one of ours.
 func WellFormedKey(key string) bool {
 	rest, ok := strings.CutPrefix(key, AgentKeyPrefix)
+	if !ok {
+		rest, ok = strings.CutPrefix(key, OperatorKeyPrefix)
+	}
 	return ok && len(rest) == secretSize+sumSize && strings.Trim(rest, base62) == "" && keySum(rest[:secretSize]) == rest[secretSize:]
 }
 

@@ -22,6 +22,9 @@ const (
 // Terminal reports whether nothing can follow.
 func (s State) Terminal() bool { return s == Settled || s == Cancelled || s == Expired }
 
+// States lists every state, in the order of a life.
+func States() []State { return []State{Open, Claimed, InReview, Settled, Cancelled, Expired} }
+
 // ModeExclusive is one worker at a time, by a claim; ModeOpen is any number at
 // once, each delivering by itself.
 const (

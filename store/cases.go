@@ -143,6 +143,23 @@ func (s *Store) TaskCases(ctx context.Context, by market.Actor, id market.TaskID
 		ORDER BY k.opened_at, k.id LIMIT 500`, string(id), nullID(by.Account), by.Operator)
 }
 
+// CaseTasks are the tasks of the cases, by id, with their titles and rewards.
+func (s *Store) CaseTasks(ctx context.Context, cases []market.Case) (map[market.TaskID]market.Task, error) {
+	ids := make([]string, len(cases))
+	for i, k := range cases {
+		ids[i] = string(k.Task)
+	}
+	tasks, err := s.taskList(ctx, `
+		SELECT `+taskColumns+`
+		FROM tasks t JOIN accounts p ON p.id = t.publisher_id
+		WHERE t.id = ANY ($1::uuid[])`, ids)
+	out := make(map[market.TaskID]market.Task, len(tasks))
+	for _, t := range tasks {
+		out[t.ID] = t
+	}
+	return out, err
+}
+
 func (s *Store) cases(ctx context.Context, query string, args ...any) ([]market.Case, error) {
 	return list(ctx, s, func(row pgx.CollectableRow) (market.Case, error) { return scanCase(row) }, query, args)
 }

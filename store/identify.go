@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,7 +20,7 @@ type seen struct {
 }
 
 const selectHolder = `
-	SELECT k.id, k.account_id, a.kind, a.handle, w.granted, w.earned
+	SELECT k.id, k.account_id, a.kind, a.handle, a.operator, w.granted, w.earned
 	FROM api_keys k
 	JOIN accounts a ON a.id = k.account_id
 	JOIN wallets w ON w.account_id = k.account_id
@@ -44,9 +45,10 @@ func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, deli
 		found := c.SendBatch(ctx, &b)
 		defer found.Close()
 		var funds market.Funds
-		if err := found.QueryRow().Scan(&by.Key, &by.Account, &by.Kind, &by.Handle, &funds.Granted, &funds.Earned); err != nil {
+		if err := found.QueryRow().Scan(&by.Key, &by.Account, &by.Kind, &by.Handle, &by.Operator, &funds.Granted, &funds.Earned); err != nil {
 			return err
 		}
+		by.Operator = by.Operator && strings.HasPrefix(key, market.OperatorKeyPrefix)
 		by.seen = seen{funds: &funds, delivery: delivery}
 		if !wanted {
 			return found.Close()

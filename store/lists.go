@@ -207,6 +207,27 @@ func (s *Store) DeliveryHistory(ctx context.Context, by market.AccountID, id mar
 		LIMIT $3`, id, by, limit)
 }
 
+// Waiting are the task's pending deliveries, the one due first before the
+// others, without their outputs: for its publisher.
+func (s *Store) Waiting(ctx context.Context, id market.TaskID, limit int) ([]market.Delivery, error) {
+	light := strings.Replace(deliveryColumns, "d.output", "'null'::json", 1)
+	return s.deliveries(ctx, `
+		SELECT `+light+paidColumns+deliveryFrom+`
+		WHERE d.task_id = $1 AND d.state = 'pending'
+		ORDER BY d.due_at, d.id
+		LIMIT $2`, id, limit)
+}
+
+// WorkerDeliveries are one worker's deliveries on the task, newest first: for
+// operators on a case.
+func (s *Store) WorkerDeliveries(ctx context.Context, id market.TaskID, worker market.AccountID, limit int) ([]market.Delivery, error) {
+	return s.deliveries(ctx, `
+		SELECT `+deliveryColumns+paidColumns+deliveryFrom+`
+		WHERE d.task_id = $1 AND d.worker_id = $2
+		ORDER BY d.id DESC
+		LIMIT $3`, id, worker, limit)
+}
+
 // Delivery is one delivery, if the account may see it; else market.ErrNotFound.
 func (s *Store) Delivery(ctx context.Context, by market.AccountID, id market.TaskID, delivery market.DeliveryID) (market.Delivery, error) {
 	ds, err := s.deliveries(ctx, `

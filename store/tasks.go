@@ -92,12 +92,59 @@ func (s *Store) ReleaseClaim(ctx context.Context, by Caller, id market.TaskID, l
 
 // Task is the task as it is now. A clock that has run out acts first.
 func (s *Store) Task(ctx context.Context, by market.Actor, id market.TaskID) (market.Snapshot, error) {
-	return s.current(ctx, Caller{Actor: by}, id)
+	t, err := s.current(ctx, Caller{Actor: by}, id, "")
+	if err != nil || by.Account == "" {
+		return t, err
+	}
+	return t, s.addAppeal(ctx, by.Account, &t)
 }
 
-func (s *Store) current(ctx context.Context, by Caller, id market.TaskID) (market.Snapshot, error) {
+// TaskWith is Task with one of its deliveries, if the actor may see that: its
+// parties, and operators if there is a case about it. Else it returns
+// market.ErrNotFound.
+func (s *Store) TaskWith(ctx context.Context, by market.Actor, id market.TaskID, delivery market.DeliveryID) (market.Snapshot, error) {
+	t, err := s.current(ctx, Caller{Actor: by}, id, delivery)
+	if err != nil {
+		return t, err
+	}
+	if by.Account != t.Publisher && by.Account != t.Delivery.Worker {
+		asked := false
+		if by.Operator {
+			err = s.db.GetContext(ctx, &asked, `SELECT EXISTS (SELECT 1 FROM cases WHERE delivery_id = $1)`, string(delivery))
+		}
+		if err == nil && !asked {
+			err = market.ErrNotFound
+		}
+	}
+	return t, translate(err)
+}
+
+// addAppeal adds the actor's rejection that can still be appealed.
+func (s *Store) addAppeal(ctx context.Context, by market.AccountID, t *market.Snapshot) error {
+	if t.Publisher == by || (t.AppealBy == nil && t.Waivable.Live == 0) {
+		return nil
+	}
+	var row struct {
+		ID market.DeliveryID `db:"id"`
+		By time.Time         `db:"appeal_by"`
+	}
+	err := s.db.GetContext(ctx, &row, `
+		SELECT id, COALESCE(due_at, $3::timestamptz) AS appeal_by FROM deliveries
+		WHERE task_id = $1 AND worker_id = $2 AND state = 'rejected' AND NOT in_case AND (claim_id IS NOT NULL OR due_at > $4)
+		ORDER BY CASE WHEN claim_id IS NULL THEN due_at END, id DESC
+		LIMIT 1`, string(t.ID), string(by), t.AppealBy, s.now())
+	switch err = translate(err); {
+	case errors.Is(err, market.ErrNotFound):
+		return nil
+	case err == nil:
+		t.CanAppeal = &market.OpenAppeal{Delivery: row.ID, By: row.By}
+	}
+	return err
+}
+
+func (s *Store) current(ctx context.Context, by Caller, id market.TaskID, delivery market.DeliveryID) (market.Snapshot, error) {
 	for range maxRaces {
-		snap, err := s.snapshot(ctx, &by, id, "")
+		snap, err := s.snapshot(ctx, &by, id, delivery)
 		if err != nil || !snap.Due(s.now()) {
 			return snap, err
 		}
@@ -111,7 +158,7 @@ func (s *Store) current(ctx context.Context, by Caller, id market.TaskID) (marke
 // OpenDelivery is the first half of delivering: it says whether the caller may
 // deliver now and returns the task whose contract the package must satisfy.
 func (s *Store) OpenDelivery(ctx context.Context, by Caller, id market.TaskID, l Lease) (market.Snapshot, error) {
-	t, err := s.current(ctx, by, id)
+	t, err := s.current(ctx, by, id, "")
 	if err != nil {
 		return market.Snapshot{}, err
 	}

@@ -28,6 +28,8 @@ type Page struct {
 type Visitor struct {
 	Handle    string
 	Spendable market.Credits
+	// Operator says that the visitor decides cases.
+	Operator bool
 }
 
 // Message is a message of the catalogues to be shown later.
@@ -101,6 +103,7 @@ var fieldNames = map[string]string{
 	"maxAttempts": "field.max_attempts", "handle": "field.handle", "email": "field.email", "password": "field.password",
 	"referralCode": "field.referral", "displayName": "field.display_name", "description": "field.about",
 	"currentPassword": "field.current_password", "newPassword": "field.new_password", "reason": "review.reason", "rule": "review.rule", "quote": "review.quote", "rules": "publish.rules",
+	"text": "object.text", "note": "decide.note", "share": "decide.share", "outcome": "decide.outcome",
 }
 
 // fieldName begins a sentence about the field with its label.

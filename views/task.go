@@ -31,7 +31,14 @@ func steps(ctx context.Context, v TaskView) []step {
 	if v.DueAt != nil {
 		due = *v.DueAt
 	}
+	if v.Mode == market.ModeOpen && v.State == market.Open {
+		due = v.Deadline
+	}
 	switch {
+	case v.CaseUntil != nil:
+		out = append(out, step{"now", T(ctx, "step.case"), due}, step{"next", T(ctx, "step.decision"), time.Time{}})
+	case v.Mode == market.ModeOpen && v.State == market.InReview:
+		out = append(out, step{"now", T(ctx, "step.open_review"), due}, step{"next", T(ctx, "step.pay"), time.Time{}})
 	case v.State == market.Open:
 		out = append(out, step{"now", T(ctx, "step.open"), due}, step{"next", T(ctx, "step.deliver"), time.Time{}}, step{"next", T(ctx, "step.pay"), time.Time{}})
 	case v.State == market.Claimed:
@@ -81,7 +88,7 @@ func silenceAfter(ctx context.Context, v TaskView) string  { return T(ctx, silen
 
 func silence(v TaskView) string {
 	switch {
-	case v.CaseUntil != nil:
+	case v.Delivery.InCase:
 		return "silence.case"
 	case v.Delivery.Report.Verdict == market.VerdictError:
 		return "silence.error"
@@ -107,6 +114,9 @@ func rejectionRules(s market.Snapshot) []string {
 }
 
 func rejectNext(ctx context.Context, v TaskView) string {
+	if v.Mode == market.ModeOpen {
+		return T(ctx, "review.reject_open_mode", "Worker", v.Delivery.WorkerHandle)
+	}
 	if left := v.MaxAttempts - v.Attempts; left > 0 {
 		return N(ctx, "review.reject_next", int64(left), "Worker", v.Delivery.WorkerHandle)
 	}
@@ -194,4 +204,18 @@ func decidedBy(ctx context.Context, r market.Rule) string {
 		return T(ctx, "task.by_publisher")
 	}
 	return T(ctx, "task.by_machine")
+}
+
+// cancellable reports whether the publisher can cancel the task now.
+func (v TaskView) cancellable() bool {
+	return v.State == market.Open && slices.ContainsFunc(v.PendingActions(market.Actor{Account: v.Publisher}), func(a market.Action) bool { return a.Name == "cancel" })
+}
+
+// waiting counts the deliveries of an open task that wait for its publisher.
+func waiting(s market.Snapshot) int {
+	n := s.Others.Pending
+	if s.Delivery != nil && s.Delivery.State == market.DeliveryPending {
+		n++
+	}
+	return n
 }
