@@ -94,6 +94,9 @@ func wantEngineError(t testing.TB, r market.Report, detail string) {
 	if got := r.Checks[0].Detail; !strings.Contains(got, detail) {
 		t.Errorf("got detail %q, want one with %q", got, detail)
 	}
+	if r.Engine != verify.Version || r.RulesHash == "" || r.OutputHash == "" {
+		t.Errorf("got %+v, want it to name what was not judged", r)
+	}
 }
 
 func doubling(levels int) string {
@@ -132,6 +135,9 @@ func TestVerify(t *testing.T) {
 		r := run(t, p, c.schema, c.output)
 		if len(r.Checks) != 1 || r.Verdict != c.verdict || r.Checks[0].Pointer != c.pointer {
 			t.Errorf("%.80s: got %+v, want %s at %q", c.output, r, c.verdict, c.pointer)
+		}
+		if want := verify.OutputHash([]byte(c.output)); r.Engine != verify.Version || r.OutputHash != want {
+			t.Errorf("%.80s: got %q and %q, want the engine and %q", c.output, r.Engine, r.OutputHash, want)
 		}
 	}
 	if r := run(t, p, "", `[1]`); !r.Passed || len(r.Checks) != 0 {
