@@ -152,6 +152,9 @@ func (h *Handlers) downloadAttachment(r *request) (answer, error) {
 		return answer{}, err
 	}
 	content, err := h.Store.OpenBlob(r.ctx(), b)
+	if errors.Is(err, market.ErrNotFound) { // the caller may read it, and it is gone
+		h.Logger.Error("an uploaded file is lost", "sha256", sum, "error", err)
+	}
 	if err != nil {
 		return answer{}, err
 	}

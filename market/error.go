@@ -111,6 +111,7 @@ var (
 	ErrCrossOrigin           = sentinel(KindForbidden, "cross_origin")
 	ErrUnavailable           = sentinel(KindUnavailable, "database_unavailable")
 	ErrStorageFull           = sentinel(KindUnavailable, "storage_full")
+	ErrFilesUnavailable      = sentinel(KindUnavailable, "files_unavailable")
 	ErrVerifierUnavailable   = sentinel(KindUnavailable, "verifier_unavailable")
 	ErrIdempotencyRequired   = sentinel(KindUnreadable, "idempotency_key_required")
 	ErrIdempotencyMalformed  = sentinel(KindUnreadable, "idempotency_key_malformed")

@@ -32,6 +32,14 @@ type Report struct {
 	Checks  []Check `json:"checks"`
 	// Millis is how long the engine worked, in milliseconds.
 	Millis int64 `json:"ms"`
+	// Engine names what judged, and the hashes what it judged by and what it
+	// judged; package verify says how they are made. RulesHash is of schema and
+	// rules, OutputHash of the output in canonical form: equal outputs have
+	// equal hashes, however they are written, and one beyond the limits has
+	// none. Reports from before they were noted have none of the three.
+	Engine     string `json:"engine,omitempty"`
+	RulesHash  string `json:"rulesHash,omitempty"`
+	OutputHash string `json:"outputHash,omitempty"`
 }
 
 // NewReport sums checks up: any error makes the report an error, else any

@@ -2,13 +2,17 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/gabriel-vasile/mimetype"
 	"gocloud.dev/blob"
@@ -20,6 +24,33 @@ import (
 // objectPrefix begins the keys of our objects: the bucket or folder may hold
 // what is not ours.
 const objectPrefix = "blobs/"
+
+// CheckBucket lists, writes, reads and deletes in a bucket, and returns what of
+// that cannot be done. An object that it could not delete is an orphan.
+func CheckBucket(ctx context.Context, b *blob.Bucket) error {
+	exists, err := b.IsAccessible(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("it cannot be listed: %w", err)
+	case !exists:
+		return errors.New("it does not exist")
+	}
+	key, text := objectPrefix+newID[string](), []byte("Guildhall was here.")
+	if err := b.WriteAll(ctx, key, text, nil); err != nil {
+		return fmt.Errorf("it cannot be written: %w", err)
+	}
+	got, err := b.ReadAll(ctx, key)
+	if err == nil && !bytes.Equal(got, text) {
+		err = errors.New("it holds something else than was written")
+	}
+	if err != nil {
+		return fmt.Errorf("it cannot be read: %w", err)
+	}
+	if err := b.Delete(ctx, key); err != nil {
+		return fmt.Errorf("nothing can be deleted in it: %w", err)
+	}
+	return nil
+}
 
 // sniffed is how much of a file tells its type.
 const sniffed = 3072
@@ -46,15 +77,14 @@ func (s *Store) Upload(ctx context.Context, by market.Actor, content io.Reader, 
 	}
 	kept, err := s.keepBlob(ctx, by.Account, b)
 	if err != nil || kept.Object != b.Object { // the content is there already
-		s.deleteObject(ctx, b.Object)
+		_ = s.deleteObject(ctx, b.Object)
 	}
 	return kept, err
 }
 
-// writeObject streams the content into an object of its own.
+// writeObject streams the content into an object of its own. A failure leaves
+// none.
 func (s *Store) writeObject(ctx context.Context, content io.Reader, limit int64) (market.Blob, error) {
-	ctx, abort := context.WithCancel(ctx)
-	defer abort() // before Close: nothing is kept
 	b := market.Blob{Object: objectPrefix + newID[string]()}
 	head := make([]byte, sniffed)
 	n, err := io.ReadFull(content, head)
@@ -63,22 +93,67 @@ func (s *Store) writeObject(ctx context.Context, content io.Reader, limit int64)
 	}
 	head = head[:n]
 	b.MediaType = mimetype.Detect(head).String()
-	w, err := s.opts.Blobs.NewWriter(ctx, b.Object, &blob.WriterOptions{ContentType: b.MediaType, DisableContentTypeDetection: true})
-	if err != nil {
-		return b, blobError(err)
-	}
-	hash := sha256.New()
-	b.Bytes, err = io.Copy(io.MultiWriter(w, hash), io.LimitReader(io.MultiReader(bytes.NewReader(head), content), limit+1))
-	if err == nil && b.Bytes > limit {
-		err = market.ErrTooLarge
+	in := &intake{ctx: ctx, from: io.MultiReader(bytes.NewReader(head), content), limit: limit, hash: sha256.New()}
+	open, done := outlive(ctx, giveUpTime)
+	defer done()
+	err = blobError(s.opts.Blobs.Upload(open, b.Object, in, &blob.WriterOptions{ContentType: b.MediaType, BufferSize: partBytes, MaxConcurrency: 2}))
+	if in.err != nil {
+		err = in.err
 	}
 	if err != nil {
-		abort()
-		_ = w.Close() // which gives it up
+		_ = s.deleteObject(ctx, b.Object) // some stores keep what came until then
 		return b, err
 	}
-	b.SHA256 = hex.EncodeToString(hash.Sum(nil))
-	return b, blobError(w.Close())
+	b.Bytes, b.SHA256 = in.bytes, hex.EncodeToString(in.hash.Sum(nil))
+	return b, nil
+}
+
+// partBytes is how much of a file is sent to a bucket at a time: the least that
+// S3 takes. An upload holds a few parts in memory.
+const partBytes = 5 << 20
+
+// giveUpTime is how long giving up an upload may take.
+const giveUpTime = 30 * time.Second
+
+// outlive is a context that ends some time after its parent: with a context
+// that has ended, a bucket cannot be told to forget the parts that it holds.
+func outlive(parent context.Context, after time.Duration) (ctx context.Context, done func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		timer := time.AfterFunc(after, cancel)
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	})
+	return ctx, func() { stop(); cancel() }
+}
+
+// intake reads an upload: it counts, hashes, and ends with the caller's
+// context. It keeps why it failed, to tell that from a failure of the store.
+type intake struct {
+	ctx   context.Context
+	from  io.Reader
+	limit int64
+	bytes int64
+	hash  hash.Hash
+	err   error
+}
+
+func (in *intake) Read(p []byte) (int, error) {
+	if in.err == nil {
+		in.err = in.ctx.Err()
+	}
+	if in.err != nil {
+		return 0, in.err
+	}
+	n, err := in.from.Read(p)
+	in.bytes += int64(n)
+	_, _ = in.hash.Write(p[:n]) // never fails
+	if err == io.EOF && in.bytes <= in.limit {
+		return n, err
+	}
+	if in.err = err; in.bytes > in.limit {
+		in.err = market.ErrTooLarge
+	}
+	return n, in.err
 }
 
 // keepBlob notes the upload and returns the blob of its content: this one, or
@@ -168,10 +243,14 @@ func (s *Store) Files(ctx context.Context, id market.TaskID) (map[string]bool, e
 	return out, translate(err)
 }
 
-// OpenBlob reads the content of a blob; the caller closes it.
+// OpenBlob reads the content of a blob; the caller closes it. Content that the
+// blob store has lost is market.ErrNotFound.
 func (s *Store) OpenBlob(ctx context.Context, b market.Blob) (io.ReadSeekCloser, error) {
 	r, err := s.opts.Blobs.NewReader(ctx, b.Object, nil)
-	if err != nil {
+	switch {
+	case gcerrors.Code(err) == gcerrors.NotFound:
+		return nil, errors.Join(market.ErrNotFound, fmt.Errorf("the blob store lacks an object: %w", err))
+	case err != nil:
 		return nil, blobError(err)
 	}
 	return r, nil
@@ -229,8 +308,8 @@ func (s *Store) collect(ctx context.Context, limit int) error {
 			RETURNING b.object
 		)
 		SELECT object FROM dead`, s.now().Add(-market.UnusedFor), limit)
-	for _, o := range objects {
-		s.deleteObject(ctx, o)
+	for began := time.Now(); len(objects) > 0 && time.Since(began) < collectTime; objects = objects[1:] {
+		_ = s.deleteObject(ctx, objects[0])
 	}
 	if err = translate(err); errors.Is(err, errRaceLost) {
 		return nil // somebody has just attached or uploaded one: next time
@@ -238,65 +317,77 @@ func (s *Store) collect(ctx context.Context, limit int) error {
 	return err
 }
 
-// deleteObject gives an object up; what cannot be deleted now is an orphan
-// that CollectOrphans finds.
-func (s *Store) deleteObject(ctx context.Context, object string) {
-	_ = s.opts.Blobs.Delete(context.WithoutCancel(ctx), object)
+// collectTime bounds how long collecting waits for the blob store, because the
+// clocks of tasks wait for it.
+const collectTime = 10 * time.Second
+
+// deleteObject gives an object up, even for a caller that has gone; what cannot
+// be deleted now is an orphan that CollectOrphans finds.
+func (s *Store) deleteObject(ctx context.Context, object string) error {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), collectTime)
+	defer done()
+	err := s.opts.Blobs.Delete(ctx, object)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return nil
+	}
+	return blobError(err)
 }
 
 // CollectOrphans deletes objects of ours that no blob names and that are older
 // than UnusedFor: what a crash between the blob store and the database left
-// behind. Whatever else is in the bucket stays. It returns how many.
-func (s *Store) CollectOrphans(ctx context.Context) (int, error) {
+// behind. Whatever else is in the bucket stays. It returns how many, and the
+// first error; one object that cannot be deleted does not keep the others.
+func (s *Store) CollectOrphans(ctx context.Context) (deleted int, err error) {
 	var page []string
-	deleted := 0
-	flush := func() error {
-		var known []string
-		if err := s.db.SelectContext(ctx, &known, `SELECT object FROM blobs WHERE object = ANY ($1::text[])`, page); err != nil {
-			return translate(err)
-		}
-		keep := map[string]bool{}
-		for _, o := range known {
-			keep[o] = true
-		}
-		for _, o := range page {
-			if !keep[o] {
-				s.deleteObject(ctx, o)
-				deleted++
-			}
-		}
-		page = page[:0]
-		return nil
-	}
 	objects := s.opts.Blobs.List(&blob.ListOptions{Prefix: objectPrefix})
 	for {
-		o, err := objects.Next(ctx)
-		if err == io.EOF {
-			return deleted, flush()
-		}
-		if err != nil {
-			return deleted, blobError(err)
-		}
-		ours := market.ValidID(strings.TrimPrefix(o.Key, objectPrefix))
-		if !ours || o.ModTime.After(s.now().Add(-market.UnusedFor)) {
-			continue
-		}
-		if page = append(page, o.Key); len(page) == 500 {
-			if err := flush(); err != nil {
-				return deleted, err
+		o, listing := objects.Next(ctx)
+		if listing == nil {
+			ours := market.ValidID(strings.TrimPrefix(o.Key, objectPrefix))
+			if ours && !o.ModTime.After(s.now().Add(-market.UnusedFor)) {
+				page = append(page, o.Key)
 			}
+		}
+		if listing != nil || len(page) == orphanPage {
+			n, failed := s.deleteOrphans(ctx, page)
+			deleted, page = deleted+n, page[:0]
+			err = cmp.Or(err, failed)
+		}
+		switch {
+		case listing == io.EOF:
+			return deleted, err
+		case listing != nil:
+			return deleted, cmp.Or(err, blobError(listing))
 		}
 	}
 }
 
+// orphanPage is how many objects are looked up at a time.
+const orphanPage = 500
+
+// deleteOrphans deletes those of the objects that no blob names.
+func (s *Store) deleteOrphans(ctx context.Context, objects []string) (deleted int, err error) {
+	var known []string
+	if err := s.db.SelectContext(ctx, &known, `SELECT object FROM blobs WHERE object = ANY ($1::text[])`, objects); err != nil {
+		return 0, translate(err)
+	}
+	for _, o := range objects {
+		if slices.Contains(known, o) {
+			continue
+		}
+		if failed := s.deleteObject(ctx, o); failed != nil {
+			err = cmp.Or(err, failed)
+			continue
+		}
+		deleted++
+	}
+	return deleted, err
+}
+
+// blobError is a failure of the blob store.
 func blobError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case gcerrors.Code(err) == gcerrors.NotFound:
-		return errors.Join(market.ErrNotFound, fmt.Errorf("the blob store lacks an object: %w", err))
-	case errors.Is(err, context.Canceled):
+	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return errors.Join(market.ErrUnavailable, fmt.Errorf("the blob store: %w", err))
+	return errors.Join(market.ErrFilesUnavailable, fmt.Errorf("the blob store: %w", err))
 }

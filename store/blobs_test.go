@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
+	"gocloud.dev/blob/fileblob"
 	"gocloud.dev/blob/memblob"
 
 	"guildhall/market"
@@ -19,11 +21,30 @@ import (
 )
 
 // withBucket keeps uploads where the test can look at them.
-func withBucket(t *testing.T) (*blob.Bucket, func(*store.Options)) {
+func withBucket(t *testing.T, b *blob.Bucket) (*blob.Bucket, func(*store.Options)) {
 	t.Helper()
-	b := memblob.OpenBucket(nil)
 	t.Cleanup(func() { b.Close() })
 	return b, func(o *store.Options) { o.Blobs = b }
+}
+
+// onEachStore runs a test with every kind of blob store.
+func onEachStore(t *testing.T, test func(*testing.T, *blob.Bucket)) {
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		test(t, memblob.OpenBucket(nil))
+	})
+	t.Run("folder", func(t *testing.T) {
+		t.Parallel()
+		b, err := fileblob.OpenBucket(t.TempDir(), &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, b)
+	})
+	t.Run("s3", func(t *testing.T) {
+		t.Parallel()
+		test(t, openS3(t, storetest.NewS3(t)))
+	})
 }
 
 func objects(t *testing.T, b *blob.Bucket) (n int) {
@@ -71,7 +92,11 @@ func deliverFile(t *testing.T, s *store.Store, by store.Caller, id market.TaskID
 
 func TestUploadIsKeptOnceAndReadByItsParties(t *testing.T) {
 	t.Parallel()
-	bucket, with := withBucket(t)
+	onEachStore(t, checkUploadIsKeptOnceAndReadByItsParties)
+}
+
+func checkUploadIsKeptOnceAndReadByItsParties(t *testing.T, empty *blob.Bucket) {
+	bucket, with := withBucket(t, empty)
 	s := storetest.New(t, with)
 	publisher, worker, stranger := agent(t, s), agent(t, s), agent(t, s)
 	const content = "name,code\nAndorra,AD\n"
@@ -120,23 +145,36 @@ func TestUploadIsKeptOnceAndReadByItsParties(t *testing.T) {
 
 func TestUploadThatFailsLeavesNothing(t *testing.T) {
 	t.Parallel()
-	bucket, with := withBucket(t)
+	onEachStore(t, checkUploadThatFailsLeavesNothing)
+}
+
+func checkUploadThatFailsLeavesNothing(t *testing.T, b *blob.Bucket) {
+	bucket, with := withBucket(t, b)
 	s := storetest.New(t, with)
 	worker := agent(t, s)
 	if _, err := s.Upload(t.Context(), worker.Actor, strings.NewReader(strings.Repeat("x", 1001)), 1000); !errors.Is(err, market.ErrTooLarge) {
 		t.Errorf("got %v, want too_large", err)
 	}
 	broken := errors.New("the line is cut")
-	for _, before := range []int{0, 10, 5000} {
+	for _, before := range []int{0, 10, 5000, 9_999} {
 		cut := io.MultiReader(bytes.NewReader(make([]byte, before)), iotestError{broken})
 		if _, err := s.Upload(t.Context(), worker.Actor, cut, 10_000); !errors.Is(err, broken) {
 			t.Errorf("got %v, want what cut it", err)
 		}
 	}
+	gone, leave := context.WithCancel(t.Context())
+	leaving := io.MultiReader(bytes.NewReader(make([]byte, 5000)), readerFunc(func([]byte) (int, error) { leave(); return 0, nil }))
+	if _, err := s.Upload(gone, worker.Actor, leaving, 10_000); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that the caller has gone", err)
+	}
 	if n := objects(t, bucket); n != 0 {
 		t.Errorf("%d objects were left", n)
 	}
 }
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 type iotestError struct{ err error }
 
@@ -144,8 +182,12 @@ func (e iotestError) Read([]byte) (int, error) { return 0, e.err }
 
 func TestUnusedUploadsAreForgotten(t *testing.T) {
 	t.Parallel()
+	onEachStore(t, checkUnusedUploadsAreForgotten)
+}
+
+func checkUnusedUploadsAreForgotten(t *testing.T, b *blob.Bucket) {
 	var c clock
-	bucket, with := withBucket(t)
+	bucket, with := withBucket(t, b)
 	s := storetest.New(t, withClock(&c), with)
 	publisher, worker, other := agent(t, s), agent(t, s), agent(t, s)
 	used := upload(t, s, worker, "used")
@@ -169,8 +211,12 @@ func TestUnusedUploadsAreForgotten(t *testing.T) {
 
 func TestRaceUploadAgainstCollecting(t *testing.T) {
 	t.Parallel()
+	onEachStore(t, checkRaceUploadAgainstCollecting)
+}
+
+func checkRaceUploadAgainstCollecting(t *testing.T, b *blob.Bucket) {
 	var c clock
-	bucket, with := withBucket(t)
+	bucket, with := withBucket(t, b)
 	s := storetest.New(t, withClock(&c), with)
 	worker := agent(t, s)
 	for range 20 {
@@ -206,8 +252,12 @@ func TestRaceUploadAgainstCollecting(t *testing.T) {
 
 func TestOrphansAreCollected(t *testing.T) {
 	t.Parallel()
+	onEachStore(t, checkOrphansAreCollected)
+}
+
+func checkOrphansAreCollected(t *testing.T, b *blob.Bucket) {
 	var c clock
-	bucket, with := withBucket(t)
+	bucket, with := withBucket(t, b)
 	s := storetest.New(t, withClock(&c), with)
 	kept := upload(t, s, agent(t, s), "kept")
 	// Ours, and what was in the bucket for other reasons.
@@ -235,7 +285,7 @@ func TestOrphansAreCollected(t *testing.T) {
 
 func TestUploadQuota(t *testing.T) {
 	t.Parallel()
-	_, with := withBucket(t)
+	_, with := withBucket(t, memblob.OpenBucket(nil))
 	s := storetest.New(t, with)
 	worker := agent(t, s)
 	b := upload(t, s, worker, "small")

@@ -20,7 +20,7 @@ import (
 const collectEvery = 24 * time.Hour
 
 // openBlobs opens the blob store of the configuration: a local folder, made
-// if it is missing, or a bucket.
+// if it is missing, or a bucket, which is tried out.
 func openBlobs(ctx context.Context, c config) (*blob.Bucket, error) {
 	dir := filepath.Join(c.data, "blobs")
 	if c.blobURL != "" {
@@ -29,11 +29,7 @@ func openBlobs(ctx context.Context, c config) (*blob.Bucket, error) {
 			return nil, fmt.Errorf("open the blob store: %w", err)
 		}
 		if u.Scheme != "file" {
-			bucket, err := blob.OpenBucket(ctx, c.blobURL)
-			if err != nil {
-				return nil, fmt.Errorf("open the blob store: %w", err)
-			}
-			return bucket, nil
+			return openBucket(ctx, u)
 		}
 		dir = u.Path
 	}
@@ -43,6 +39,30 @@ func openBlobs(ctx context.Context, c config) (*blob.Bucket, error) {
 	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
 	if err != nil {
 		return nil, fmt.Errorf("open the folder for uploaded files: %w", err)
+	}
+	return bucket, nil
+}
+
+// bucketTime is how long trying out a bucket may take, the search for
+// credentials included.
+const bucketTime = 30 * time.Second
+
+func openBucket(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
+	// Unless it is asked for, the client says nothing of objects without a
+	// checksum that it knows: it would at each download, and large ones have none.
+	if q := u.Query(); !q.Has("response_checksum_validation") {
+		q.Set("response_checksum_validation", "when_required")
+		u.RawQuery = q.Encode()
+	}
+	bucket, err := blob.OpenBucket(ctx, u.String())
+	if err != nil {
+		return nil, fmt.Errorf("GUILDHALL_BLOB_URL: %w", err)
+	}
+	trial, done := context.WithTimeout(ctx, bucketTime)
+	defer done()
+	if err := store.CheckBucket(trial, bucket); err != nil {
+		bucket.Close()
+		return nil, fmt.Errorf("the bucket %q of GUILDHALL_BLOB_URL cannot be used: %w; check its name, the region, endpoint and use_path_style of the address, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", u.Host, err)
 	}
 	return bucket, nil
 }

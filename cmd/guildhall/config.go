@@ -25,7 +25,7 @@ var settings = []setting{
 	{"GUILDHALL_BASE_URL", "base-url", "", "address that visitors use (default http:// and the address listened on)"},
 	{"GUILDHALL_DATA", "data", "", "data directory (default /var/lib/guildhall for root, else below your data home)"},
 	{"DATABASE_URL", "database-url", "", "PostgreSQL to use instead of a private one"},
-	{"GUILDHALL_BLOB_URL", "blob-url", "", "where uploaded files are kept: file:///folder, or s3://bucket?region=… with AWS_… credentials (default the folder blobs in the data directory)"},
+	{"GUILDHALL_BLOB_URL", "blob-url", "", "where uploaded files are kept: file:///folder, or s3://bucket?region=…[&endpoint=…&use_path_style=true] with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (default the folder blobs in the data directory)"},
 	{"GUILDHALL_HOLD", "hold", "24h", "how long a payout is pending"},
 	{"GUILDHALL_GRANT", "grant", "1000", "credits granted to a new account"},
 	{"GUILDHALL_RATE_LIMITS", "rate-limits", "on", "on or off"},

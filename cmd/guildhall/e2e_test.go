@@ -84,14 +84,14 @@ func environment(dir string, more ...string) []string {
 	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GUILDHALL_DATA=" + dir, "GUILDHALL_RATE_LIMITS=off"}, more...)
 }
 
-func start(t *testing.T, dir string) *site {
+func start(t *testing.T, dir string, more ...string) *site {
 	t.Helper()
-	return startAt(t, dir, "127.0.0.1:0")
+	return startAt(t, dir, "127.0.0.1:0", more...)
 }
 
-func startAt(t *testing.T, dir, addr string) *site {
+func startAt(t *testing.T, dir, addr string, more ...string) *site {
 	t.Helper()
-	s, err := launch(dir, addr)
+	s, err := launch(dir, addr, more...)
 	t.Cleanup(s.stop)
 	if err != nil {
 		t.Fatal(err)
@@ -103,11 +103,11 @@ var listens = regexp.MustCompile(`(?m)^Guildhall listens on (http://\S+)$`)
 
 // launch returns the server when it answers, or what it printed. The address
 // is the one that it prints, so that a free port cannot be lost to somebody
-// else.
-func launch(dir, addr string) (*site, error) {
+// else. More is added to its environment.
+func launch(dir, addr string, more ...string) (*site, error) {
 	s := &site{}
 	s.cmd = exec.Command(program, "serve", "--addr", addr)
-	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = environment(dir), &s.out, &s.out
+	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = environment(dir, more...), &s.out, &s.out
 	if err := s.cmd.Start(); err != nil {
 		return s, err
 	}

@@ -126,6 +126,9 @@ func FuzzCheckJSON(f *testing.F) {
 			if err := json.Unmarshal(raw, &v); !standard || err != nil {
 				t.Fatalf("%q: accepted, but encoding/json says %v", raw, err)
 			}
+			if hashJSON(raw) == "" {
+				t.Errorf("%q: accepted, but it has no canonical text", raw)
+			}
 		}
 		refusal, unsure := "", false
 		if standard {

@@ -29,15 +29,16 @@ type Job struct {
 }
 
 // Engine runs jobs one after the other and remembers compiled schemas and
-// rules. It is not safe for concurrent use.
+// rules, and what both hash to. It is not safe for concurrent use.
 type Engine struct {
-	schemas *cache[*jsonschema.Schema]
-	rules   *cache[[]rule]
+	schemas   *cache[*jsonschema.Schema]
+	rules     *cache[[]rule]
+	contracts *cache[string]
 }
 
 // NewEngine returns an engine that remembers nothing yet.
 func NewEngine() *Engine {
-	return &Engine{schemas: newCache(compileSchema), rules: newCache(compileRules)}
+	return &Engine{schemas: newCache(compileSchema), rules: newCache(compileRules), contracts: newCache(compileHash)}
 }
 
 // Run runs one job on an engine of its own.
@@ -48,14 +49,21 @@ func Run(job Job) market.Report { return NewEngine().Run(job) }
 // the engine cannot decide is a check whose verdict is error.
 func (e *Engine) Run(job Job) market.Report {
 	began := time.Now()
-	checks := e.checks(job)
-	return market.NewReport(checks, time.Since(began).Milliseconds())
+	var r market.Report
+	if p := CheckJSON(job.Output, OutputLimits); p != nil {
+		r = market.NewReport([]market.Check{{Name: "output", Kind: "json", Verdict: market.VerdictFail, Detail: p.Detail, Pointer: p.Pointer}}, 0)
+	} else {
+		r = market.NewReport(e.checks(job), 0)
+		r.OutputHash = hashJSON(job.Output)
+	}
+	r.Engine = Version
+	r.RulesHash, _ = e.contracts.compile(job.contract()) // a contract that is no JSON has none
+	r.Millis = time.Since(began).Milliseconds()
+	return r
 }
 
+// checks looks at a guarded output.
 func (e *Engine) checks(job Job) []market.Check {
-	if p := CheckJSON(job.Output, OutputLimits); p != nil {
-		return []market.Check{{Name: "output", Kind: "json", Verdict: market.VerdictFail, Detail: p.Detail, Pointer: p.Pointer}}
-	}
 	if len(job.Schema) == 0 && len(job.Rules) == 0 {
 		return nil
 	}

@@ -16,6 +16,11 @@ func run(schema, output string) market.Report {
 	return Run(Job{Schema: json.RawMessage(schema), Output: json.RawMessage(output)})
 }
 
+// unnamed is a report without what says how it came about.
+func unnamed(r market.Report) market.Report {
+	return market.Report{Verdict: r.Verdict, Passed: r.Passed, Checks: r.Checks}
+}
+
 func TestRunPasses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ schema, output string }{
@@ -34,8 +39,7 @@ func TestRunPasses(t *testing.T) {
 		want := market.Report{Verdict: market.VerdictPass, Passed: true, Checks: []market.Check{{
 			Name: "schema", Kind: "schema", Passed: true, Verdict: market.VerdictPass, Detail: "The output matches the schema.",
 		}}}
-		got := run(c.schema, c.output)
-		got.Millis = 0
+		got := unnamed(run(c.schema, c.output))
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s with %s: got %+v, want a pass", c.schema, c.output, got)
 		}
@@ -113,8 +117,7 @@ func TestRunFails(t *testing.T) {
 
 func TestRunGuardsTheOutput(t *testing.T) {
 	t.Parallel()
-	got := run(`{"minimum":1}`, `{"a":[1e10000000]}`)
-	got.Millis = 0
+	got := unnamed(run(`{"minimum":1}`, `{"a":[1e10000000]}`))
 	want := market.Report{Verdict: market.VerdictFail, Checks: []market.Check{{
 		Name: "output", Kind: "json", Verdict: market.VerdictFail, Detail: "A number has an exponent beyond ±308.", Pointer: "/a/0",
 	}}}

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"guildhall/market"
 )
 
@@ -172,16 +170,13 @@ func hashValue(v any) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// canonical is the JSON text of RFC 8785: no white space, members sorted,
-// numbers as a double prints.
+// canonical is a value's canonicalText.
 func canonical(v any) ([]byte, error) {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	text := jsontext.Value(raw)
-	err = text.Canonicalize()
-	return text, err
+	return canonicalText(raw)
 }
 
 func compileRegex(r market.Rule) (func(*subject) finding, int, []Problem) {

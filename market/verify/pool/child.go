@@ -18,6 +18,9 @@ import (
 const (
 	maxStack   = 16 << 20
 	softMemory = 256 << 20 // the garbage collector works harder from here on
+	// garbage is how much may gather, in percent of what lives: little lives
+	// in a child, and collecting was a tenth of the time of an ordinary job.
+	garbage = 200
 )
 
 // When a child asks to be replaced, so that nothing accumulates.
@@ -34,6 +37,7 @@ func WorkerMain() int {
 	runtime.GOMAXPROCS(1)
 	debug.SetMaxStack(maxStack)
 	debug.SetMemoryLimit(softMemory)
+	debug.SetGCPercent(garbage)
 	err := confine()
 	if err == nil {
 		err = serve(os.Stdin, os.Stdout)

@@ -89,7 +89,7 @@ func (p *Pool) Close() {
 func (p *Pool) Verify(ctx context.Context, job verify.Job) (market.Report, error) {
 	began := time.Now()
 	if checks := verify.Oversized(job); len(checks) > 0 {
-		return market.NewReport(checks, 0), nil
+		return verify.Identify(market.NewReport(checks, 0), job), nil
 	}
 	a, err := p.do(ctx, jobRequest(job))
 	switch {
@@ -98,11 +98,11 @@ func (p *Pool) Verify(ctx context.Context, job verify.Job) (market.Report, error
 	case isCallers(err):
 		return market.Report{}, err
 	case errors.Is(err, errTimeout):
-		return engineReport("The check took too long and was stopped.", began), nil
+		return engineReport("The check took too long and was stopped.", began, job), nil
 	case errors.Is(err, errStart):
-		return engineReport("The check could not be started.", began), nil
+		return engineReport("The check could not be started.", began, job), nil
 	}
-	return engineReport("The check used too much time or memory and was stopped.", began), nil
+	return engineReport("The check used too much time or memory and was stopped.", began, job), nil
 }
 
 // Admit runs verify.Admit in a child. What the child does not survive is one
@@ -125,9 +125,9 @@ func (p *Pool) Admit(ctx context.Context, admission verify.Admission) ([]verify.
 	return []verify.Problem{{Detail: "The schema and the rules are too expensive to compile."}}, nil
 }
 
-func engineReport(detail string, began time.Time) market.Report {
+func engineReport(detail string, began time.Time, job verify.Job) market.Report {
 	check := market.Check{Name: "engine", Kind: "engine", Verdict: market.VerdictError, Detail: detail}
-	return market.NewReport([]market.Check{check}, time.Since(began).Milliseconds())
+	return verify.Identify(market.NewReport([]market.Check{check}, time.Since(began).Milliseconds()), job)
 }
 
 // isCallers reports whether err is about the caller or the pool, not the job.

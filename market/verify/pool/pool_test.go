@@ -19,10 +19,11 @@ import (
 )
 
 // The test binary is also the worker, one that dies of every job, one that
-// takes all memory, and a server.
+// asks to be replaced after each, one that takes all memory, and a server.
 const (
 	workerEnv = "GUILDHALL_TEST_VERIFY=worker"
 	dyingEnv  = "GUILDHALL_TEST_VERIFY=dying"
+	spentEnv  = "GUILDHALL_TEST_VERIFY=spent"
 	hungryEnv = "GUILDHALL_TEST_VERIFY=hungry"
 	serverEnv = "GUILDHALL_TEST_VERIFY=server"
 )
@@ -36,6 +37,14 @@ func TestMain(m *testing.M) {
 		_ = writeFrame(os.Stdout, greeting{Protocol: protocol})
 		_ = readFrame(os.Stdin, maxRequest, &r)
 		os.Exit(1)
+	case spentEnv:
+		_ = writeFrame(os.Stdout, greeting{Protocol: protocol})
+		for r := (request{}); readFrame(os.Stdin, maxRequest, &r) == nil; {
+			a := work(verify.NewEngine(), r)
+			a.Retire = true
+			_ = writeFrame(os.Stdout, a)
+		}
+		select {} // as stubborn as can be
 	case hungryEnv:
 		_ = confine()
 		_ = writeFrame(os.Stdout, greeting{Protocol: protocol})
@@ -94,6 +103,9 @@ func wantEngineError(t testing.TB, r market.Report, detail string) {
 	if got := r.Checks[0].Detail; !strings.Contains(got, detail) {
 		t.Errorf("got detail %q, want one with %q", got, detail)
 	}
+	if r.Engine != verify.Version || r.RulesHash == "" || r.OutputHash == "" {
+		t.Errorf("got %+v, want it to name what was not judged", r)
+	}
 }
 
 func doubling(levels int) string {
@@ -133,6 +145,9 @@ func TestVerify(t *testing.T) {
 		if len(r.Checks) != 1 || r.Verdict != c.verdict || r.Checks[0].Pointer != c.pointer {
 			t.Errorf("%.80s: got %+v, want %s at %q", c.output, r, c.verdict, c.pointer)
 		}
+		if want := verify.OutputHash([]byte(c.output)); r.Engine != verify.Version || r.OutputHash != want {
+			t.Errorf("%.80s: got %q and %q, want the engine and %q", c.output, r.Engine, r.OutputHash, want)
+		}
 	}
 	if r := run(t, p, "", `[1]`); !r.Passed || len(r.Checks) != 0 {
 		t.Errorf("got %+v without a schema, want a pass without checks", r)
@@ -150,9 +165,14 @@ func TestBombsCostOnlyThemselves(t *testing.T) {
 		{"exponent in the schema", `{"minimum":1e10000000}`, `1`, market.VerdictError},
 		{"file", `{"$ref":"file:///etc/passwd"}`, `1`, market.VerdictError},
 		{"http", `{"$ref":"http://127.0.0.1/"}`, `1`, market.VerdictError},
+		{"another draft", `{"$schema":"http://127.0.0.1/"}`, `1`, market.VerdictError},
 		{"doubling", doubling(26), `1`, market.VerdictError},
 		{"recursion", recursion, nested(32), market.VerdictError},
 		{"errors without end", `{"items":{"allOf":[{"$ref":"#"},{"$ref":"#"}]},"maxItems":0}`, nested(32), market.VerdictError},
+		{"errors by the thousand", doubling(11), `1`, market.VerdictFail},
+		{"errors of a recursion", `{"items":{"allOf":[{"$ref":"#"},{"$ref":"#"}]},"type":"null"}`, nested(11), market.VerdictFail},
+		{"a nested quantifier", `{"pattern":"(a+)+$"}`, `"` + strings.Repeat("a", 100_000) + `!"`, market.VerdictFail},
+		{"lookahead", `{"pattern":"(?=a)"}`, `"a"`, market.VerdictError},
 		{"repetition", `{"pattern":"` + strings.Repeat("a{1000}", 1000) + `"}`, `"a"`, market.VerdictError},
 		{"format regex", `{"format":"regex"}`, `"` + strings.Repeat("a{1000}", 1000) + `"`, market.VerdictFail},
 		{"nesting", `{}`, nested(9_999), market.VerdictFail},
@@ -163,8 +183,12 @@ func TestBombsCostOnlyThemselves(t *testing.T) {
 		{"NaN", `{}`, `NaN`, market.VerdictFail},
 		{"trailing data", `{}`, `1 2`, market.VerdictFail},
 	} {
-		if r := run(t, p, c.schema, c.output); r.Verdict != c.want {
+		r := run(t, p, c.schema, c.output)
+		if r.Verdict != c.want {
 			t.Errorf("%s: got %+v, want %s", c.name, r, c.want)
+		}
+		if size := len(fmt.Sprint(r)); size > 20_000 || len(r.Checks) > 20 || strings.Contains(fmt.Sprint(r), "root:") {
+			t.Errorf("%s: got a report of %d bytes and %d checks: %.300v", c.name, size, len(r.Checks), r)
 		}
 		if r := run(t, p, `{"type":"string"}`, `"x"`); !r.Passed {
 			t.Fatalf("after %s: got %+v, want a pass", c.name, r)

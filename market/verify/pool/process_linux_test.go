@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,26 +28,37 @@ var parentPattern = regexp.MustCompile(`(?m)^PPid:\s+(\d+)$`)
 // childrenOf lists the living children of a process.
 func childrenOf(t *testing.T, parent int) []int {
 	t.Helper()
+	living, _ := offspringOf(t, parent)
+	return living
+}
+
+// offspringOf also lists the children that have ended and wait to be reaped.
+func offspringOf(t *testing.T, parent int) (living, dead []int) {
+	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/status")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var pids []int
 	for _, file := range files {
 		status, err := os.ReadFile(file)
 		if err != nil {
 			continue // It has just ended.
 		}
 		m := parentPattern.FindSubmatch(status)
-		if m != nil && string(m[1]) == strconv.Itoa(parent) && !strings.Contains(string(status), "State:\tZ") {
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			pids = append(pids, pid)
+		if m == nil || string(m[1]) != strconv.Itoa(parent) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(status), "State:\tZ") {
+			dead = append(dead, pid)
+		} else {
+			living = append(living, pid)
 		}
 	}
-	return pids
+	return living, dead
 }
 
 // eventually waits for what must come true soon.
@@ -69,37 +81,94 @@ func onlyChild(t *testing.T) int {
 	return pids[0]
 }
 
+// TestThousandJobsOneProcess looks for what grows with each job: memory, files
+// and processes. Outputs are large and all different, so that keeping any part
+// of a job shows.
 func TestThousandJobsOneProcess(t *testing.T) {
 	p := newPool(t, nil)
 	run(t, p, "", `1`)
 	first := onlyChild(t)
-	var child, server int
+	padding := strings.Repeat("x", 100<<10)
+	var before usage
 	for i := range 1_000 {
 		// Every kind of rule, some of them new to the child.
-		rules := fmt.Sprintf(`[{"name":"a","kind":"cel","expression":"output == 1 && %d >= 0"},{"name":"b","kind":"equals","equals":1},
-			{"name":"c","kind":"range","min":1},{"name":"d","kind":"regex","pattern":"^%d$"},{"name":"e","kind":"cel","expression":"output.x == 1"}]`, i%300, i%300)
-		r, err := p.Verify(t.Context(), verify.Job{Schema: json.RawMessage(`{"type":"integer"}`), Rules: json.RawMessage(rules), Output: json.RawMessage(`1`)})
+		rules := fmt.Sprintf(`[{"name":"a","kind":"cel","expression":"output.n == %d && %d >= 0"},{"name":"b","kind":"equals","pointer":"/one","equals":1},
+			{"name":"c","kind":"range","pointer":"/one","min":1},{"name":"d","kind":"regex","pointer":"/pad","pattern":"^%d$"},{"name":"e","kind":"cel","expression":"output.x == 1"}]`, i%300, i%300, i%300)
+		output := fmt.Sprintf(`{"n":%d,"one":1,"pad":"%d%s"}`, i%300, i, padding)
+		r, err := p.Verify(t.Context(), verify.Job{Schema: json.RawMessage(`{"type":"object"}`), Rules: json.RawMessage(rules), Output: json.RawMessage(output)})
 		if err != nil || r.Verdict != market.VerdictFail || len(r.Checks) != 6 || !r.Checks[1].Passed {
 			t.Fatalf("got %+v (%v), want a failure with six checks", r, err)
 		}
 		if i == 500 {
-			child, server = residentMemory(t, first), residentMemory(t, os.Getpid())
+			before = usageOf(t, first)
 		}
 	}
 	if got := onlyChild(t); got != first {
 		t.Errorf("got child %d after 1,000 jobs, want still %d", got, first)
 	}
-	const slack = 24 << 10 // kB: what the garbage collector leaves
-	if got := residentMemory(t, first); got > child+slack {
-		t.Errorf("the child holds %d kB after 1,000 jobs, %d after 500", got, child)
+	after := usageOf(t, first)
+	t.Logf("after 500 jobs %+v, after 1,000 %+v", before, after)
+	// Keeping one output in five would be 10 MB more in the server, keeping one
+	// in two 25 in the child, where only the kernel's view is to be had.
+	if after.child > before.child+24<<10 || after.server > before.server+8<<10 {
+		t.Errorf("memory grew from %+v to %+v", before, after)
 	}
-	if got := residentMemory(t, os.Getpid()); got > server+slack {
-		t.Errorf("the server holds %d kB after 1,000 jobs, %d after 500", got, server)
+	if after.childFiles != before.childFiles || after.serverFiles > before.serverFiles {
+		t.Errorf("open files grew from %+v to %+v", before, after)
 	}
-	t.Logf("child %d kB after 500 jobs, %d after 1,000; server %d and %d", child, residentMemory(t, first), server, residentMemory(t, os.Getpid()))
 	p.Close()
 	if got := childrenOf(t, os.Getpid()); len(got) != 0 {
 		t.Errorf("got children %v after Close, want none", got)
+	}
+}
+
+// usage is what the server and a child hold: memory in kB, and open files.
+type usage struct{ child, server, childFiles, serverFiles int }
+
+func usageOf(t *testing.T, child int) usage {
+	t.Helper()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return usage{child: residentMemory(t, child), server: int(m.HeapAlloc >> 10), childFiles: filesOf(t, child), serverFiles: filesOf(t, os.Getpid())}
+}
+
+func filesOf(t *testing.T, pid int) int {
+	t.Helper()
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(open)
+}
+
+// TestDeadChildrenLeaveNothing has every job kill its child: none may stay,
+// not even to be reaped, nor may its pipes.
+func TestDeadChildrenLeaveNothing(t *testing.T) {
+	p := newPool(t, func(o *Options) { o.Env = []string{dyingEnv} })
+	wantEngineError(t, run(t, p, "", `1`), "too much time or memory")
+	before := filesOf(t, os.Getpid())
+	for range 50 {
+		wantEngineError(t, run(t, p, "", `1`), "too much time or memory")
+	}
+	if after := filesOf(t, os.Getpid()); after > before {
+		t.Errorf("%d files are open after 50 dead children, %d after the first", after, before)
+	}
+	if living, dead := offspringOf(t, os.Getpid()); len(living)+len(dead) > 0 {
+		t.Errorf("children %v live and %v wait to be reaped, want none", living, dead)
+	}
+}
+
+// TestSpentChildrenAreReplaced has every child ask for it.
+func TestSpentChildrenAreReplaced(t *testing.T) {
+	p := newPool(t, func(o *Options) { o.Env = []string{spentEnv} })
+	for range 10 {
+		if r := run(t, p, "", `1`); !r.Passed {
+			t.Errorf("got %+v from a child at its end, want its pass", r)
+		}
+		if living, dead := offspringOf(t, os.Getpid()); len(living)+len(dead) > 0 {
+			t.Fatalf("children %v live and %v wait to be reaped, want none", living, dead)
+		}
 	}
 }
 
