@@ -135,9 +135,23 @@ func (h *Handlers) showDelivery(r *request) (answer, error) {
 		if err != nil {
 			return views.Screen{}, err
 		}
+		earlier, err := h.earlier(ctx, r, d)
+		if err != nil {
+			return views.Screen{}, err
+		}
 		files, err := h.files(ctx, id, d.Attachments)
-		return views.Delivery(ctx, t.Task, d, files, time.Now()), err
+		return views.Delivery(ctx, t.Task, d, earlier, files, time.Now()), err
 	}}, nil
+}
+
+// earlier is the delivery to the task before this one, if it is of the same
+// worker; else nil.
+func (h *Handlers) earlier(ctx context.Context, r *request, d market.Delivery) (*market.Delivery, error) {
+	before, err := h.Store.Deliveries(ctx, r.actor.Account, d.Task, d.ID, 1)
+	if err != nil || len(before) == 0 || before[0].Worker != d.Worker {
+		return nil, err
+	}
+	return &before[0], nil
 }
 
 // revealed is what was hidden from the worker, who sees it once the publisher

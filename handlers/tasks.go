@@ -157,7 +157,12 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 		return v, err
 	}
 	if v.Mine {
-		v.History, err = h.Store.DeliveryHistory(ctx, r.actor.Account, s.ID, 50)
+		if v.History, err = h.Store.DeliveryHistory(ctx, r.actor.Account, s.ID, 50); err != nil {
+			return v, err
+		}
+	}
+	if len(v.History) > 0 && s.Delivery != nil && s.Delivery.State == market.DeliveryPending {
+		v.Earlier, err = h.earlier(ctx, r, *s.Delivery)
 	}
 	return v, err
 }
