@@ -124,7 +124,7 @@ func nearChanges(all []diffLine) []diffLine {
 	var out []diffLine
 	for i, l := range all {
 		switch {
-		case near[i]:
+		case near[i] || (i == 0 || near[i-1]) && i+1 < len(all) && near[i+1]: // one line is no more than the sign for it
 			out = append(out, l)
 		case i == 0 || near[i-1]:
 			out = append(out, diffLine{'…', ""})
