@@ -223,6 +223,9 @@ func TestFilesThereAndBack(t *testing.T) {
 	b.until(`document.querySelector('.error-summary') && ` + text(".checks", "notes & scans.html"))
 	b.fill(map[string]string{"title": "Read the scans"})
 	choose(b, second)
+	// A file goes along when the form is only helped with, and stays.
+	b.addRule(1, "range", map[string]string{"name": "few", "max": "10"})
+	b.until(`document.querySelector('#title').value === 'Read the scans' && ` + text(".checks", "second.csv"))
 	b.click(`.form-foot .btn-cta`)
 	b.until(`location.pathname.length > 20 && document.querySelectorAll('.attach a').length === 2`)
 	if listed := eval[string](b, `document.querySelector('.attach').innerText`); !strings.Contains(listed, "notes & scans.html") || !strings.Contains(listed, "second.csv") || !strings.Contains(listed, fmt.Sprint(len(page))) {
