@@ -56,19 +56,17 @@ func isAboutRules(f market.FieldError) bool {
 	return strings.HasPrefix(f.Pointer, "/rules") || strings.HasPrefix(f.Pointer, "/hiddenVectors")
 }
 
-// readSamples reads the samples of a task. Each is an output, or an object
-// with exactly the members output and, if wanted, attachments; an output of
-// that very shape must be wrapped so itself.
-func readSamples(text rawJSON) (*market.Samples, []market.FieldError) {
-	if len(text) == 0 {
+// samplesInput are the samples of a task. Each is an output, or an object with
+// exactly the members output and, if wanted, attachments; an output of that
+// very shape must be wrapped so itself.
+type samplesInput struct {
+	Pass []rawJSON `json:"pass"`
+	Fail []rawJSON `json:"fail"`
+}
+
+func (in *samplesInput) read() (*market.Samples, []market.FieldError) {
+	if in == nil {
 		return nil, nil
-	}
-	var in struct {
-		Pass []rawJSON `json:"pass"`
-		Fail []rawJSON `json:"fail"`
-	}
-	if err := decodeStrictly(text, "/samples", &in); err != nil {
-		return nil, fieldsOf(err, "/samples")
 	}
 	var out market.Samples
 	var bad, more []market.FieldError

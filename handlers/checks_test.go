@@ -74,7 +74,9 @@ func TestSamplesThatEatTheEngineAreRunOnce(t *testing.T) {
 	long := strings.Repeat("x", 200_000)
 	body["samples"] = map[string]any{"pass": []any{long, "a"}, "fail": []any{"a"}}
 	r := s.want(t, 200, s.call(t, s.register(t), "POST", "/api/v1/agent/tasks/check", body))
-	if r.at("valid") != false || strings.Count(r.text, "too much time or memory") != 2 || strings.Count(r.text, "Not run") != 4 {
+	// Which limit it meets first is the machine's affair.
+	stopped := strings.Count(r.text, "too much time or memory") + strings.Count(r.text, "took too long")
+	if r.at("valid") != false || stopped != 2 || strings.Count(r.text, "Not run") != 4 {
 		t.Errorf("got %s, want one sample run and two not", r.text)
 	}
 }

@@ -48,6 +48,14 @@ func formField(form url.Values, v reflect.Value, name string, bad *[]market.Fiel
 			return
 		}
 		v.SetBytes([]byte(text))
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Slice: // "name.0", "name.1"…
+		for i := range maxRows {
+			if row := name + "." + strconv.Itoa(i); strings.TrimSpace(form.Get(row)) != "" {
+				item := reflect.New(v.Type().Elem()).Elem()
+				formField(form, item, row, bad)
+				v.Set(reflect.Append(v, item))
+			}
+		}
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String:
 		words := strings.FieldsFunc(strings.Join(form[name], " "), func(c rune) bool { return c == ',' || c == '，' || c == '、' || c <= ' ' })
 		if len(words) > 0 {
@@ -55,6 +63,11 @@ func formField(form url.Values, v reflect.Value, name string, bad *[]market.Fiel
 		}
 	case v.Kind() == reflect.Slice:
 		formRows(form, v, name, bad)
+	case v.Kind() == reflect.Pointer && v.Type().Elem().Kind() == reflect.Struct && v.Type().Elem() != timeType:
+		if anyTyped(form, name+".") {
+			v.Set(reflect.New(v.Type().Elem()))
+			formStruct(form, v.Elem(), name+".", bad)
+		}
 	case v.Kind() == reflect.Pointer:
 		if strings.TrimSpace(text) != "" {
 			p := reflect.New(v.Type().Elem())
@@ -95,6 +108,16 @@ func formRows(form url.Values, v reflect.Value, name string, bad *[]market.Field
 		formStruct(form, row, prefix, bad)
 		v.Set(reflect.Append(v, row))
 	}
+}
+
+// anyTyped reports whether a field whose name begins so holds anything.
+func anyTyped(form url.Values, prefix string) bool {
+	for name := range form {
+		if strings.HasPrefix(name, prefix) && strings.TrimSpace(form.Get(name)) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func rowTyped(form url.Values, t reflect.Type, prefix string) bool {

@@ -28,7 +28,7 @@ type taskInput struct {
 	Rules        []market.Rule `json:"rules"`
 	// HiddenVectors are kept from everybody: see market.HiddenVectors.
 	HiddenVectors rawJSON             `json:"hiddenVectors"`
-	Samples       rawJSON             `json:"samples"`
+	Samples       *samplesInput       `json:"samples"`
 	Attachments   []market.Attachment `json:"attachments"`
 	AutoAccept    bool                `json:"autoAccept"`
 	ClaimMinutes  *int64              `json:"claimMinutes"`
@@ -57,7 +57,7 @@ func (in taskInput) draft() (market.Draft, []market.FieldError) {
 		Payload: json.RawMessage(in.Payload), OutputSchema: json.RawMessage(in.OutputSchema), Rules: in.Rules, Attachments: in.Attachments, AutoAccept: in.AutoAccept,
 		ClaimMinutes: in.ClaimMinutes, ReviewHours: in.ReviewHours, MaxAttempts: in.MaxAttempts, MaxAccepted: in.MaxAccepted, Deadline: in.Deadline}
 	var bad []market.FieldError
-	d.Samples, bad = readSamples(in.Samples)
+	d.Samples, bad = in.Samples.read()
 	if len(in.HiddenVectors) > 0 {
 		if err := decodeStrictly(in.HiddenVectors, "/hiddenVectors", &d.Hidden); err != nil {
 			bad = append(bad, fieldsOf(err, "/hiddenVectors")...)
@@ -73,13 +73,16 @@ func (h *Handlers) newTask(r *request) (answer, error) {
 }
 
 // draftTask helps to write a task and publishes nothing: its buttons add a row
-// for a rule, make a schema of example outputs, or show the task as agents
-// will read it. They post the form, so that they work without JavaScript.
+// for a rule or a sample, make a schema of example outputs, try the samples, or
+// show the task as agents will read it. They post the form, so that they work
+// without JavaScript.
 func (h *Handlers) draftTask(r *request) (answer, error) {
 	if r.form.Has("dropRule") {
 		dropRule(r.form, r.form.Get("dropRule"))
 	}
-	orderRules(r.form)
+	if !r.form.Has("words") { // they are for rows as they stand in the browser
+		orderForm(r.form)
+	}
 	v := views.PublishView{Form: views.Form{Values: r.form, Once: r.form.Get(onceField)}}
 	show := func(ctx context.Context) (views.Screen, error) { return publishScreen(ctx, r, v), nil }
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
@@ -89,12 +92,16 @@ func (h *Handlers) draftTask(r *request) (answer, error) {
 	switch {
 	case r.form.Has("addRule"):
 		addRule(r.form)
-	case r.form.Has("trySample"):
-		report, err := h.trySample(r)
+	case r.form.Has("addSample"):
+		addSample(r.form, r.form.Get("addSample"))
+		v.SamplesOpen = true
+	case r.form.Has("trySamples"):
+		v.SamplesOpen = true
+		reports, err := h.tryForm(r)
 		if err != nil {
 			return answer{}, err
 		}
-		v.Report = report
+		v.Reports = &views.SampleReports{Pass: reports.Pass, Fail: reports.Fail}
 	case r.form.Has("inferSchema"):
 		schema, problem := verify.InferSchema([]byte(r.form.Get("examples")))
 		if problem != nil {
@@ -148,16 +155,26 @@ func addRule(form url.Values) {
 	}
 }
 
-// orderRules numbers the rows of rules as the task will: those that say
-// something first, the blank ones behind them, so that what is wrong with a
-// rule is shown at its row.
+// orderForm numbers the rows of a form as the task will number what they hold,
+// so that what is wrong with one is shown at its row.
+func orderForm(form url.Values) {
+	orderRules(form)
+	for _, list := range sampleLists {
+		orderSamples(form, list)
+	}
+}
+
+// orderRules puts the rules that say something first, the blank ones behind
+// them. Members of another kind than the one that is chosen now are dropped.
 func orderRules(form url.Values) {
 	var filled, blank []url.Values
 	for i := range maxRows {
 		row := url.Values{}
 		for name, values := range form {
 			if member, ok := strings.CutPrefix(name, ruleRow(i)); ok {
-				row[member] = values
+				if isOfKind(member, form.Get(ruleRow(i)+"kind")) {
+					row[member] = values
+				}
 				form.Del(name)
 			}
 		}
@@ -176,6 +193,18 @@ func orderRules(form url.Values) {
 	}
 }
 
+// isOfKind reports whether the form has a field for the member in a rule of
+// the kind.
+func isOfKind(member, kind string) bool {
+	switch member {
+	case "name", "kind":
+		return true
+	case "text":
+		return kind == market.RuleManual || kind == ""
+	}
+	return !slices.Contains(market.RuleKinds(), kind) || slices.Contains(market.RuleMembers(kind), member)
+}
+
 // dropRule takes the row of a rule out of the form.
 func dropRule(form url.Values, number string) {
 	for name := range form {
@@ -185,39 +214,7 @@ func dropRule(form url.Values, number string) {
 	}
 }
 
-// trySample checks a sample output against the rules as they stand in the
-// form, and nothing else of it.
-func (h *Handlers) trySample(r *request) (*market.Report, error) {
-	var in taskInput
-	if err := r.decode(&in); err != nil {
-		return nil, err
-	}
-	d, _ := in.draft()
-	faults := []market.FieldError{}
-	for _, f := range append(r.faults, d.Clean(time.Now())...) {
-		if isAboutRules(f) || strings.HasPrefix(f.Pointer, "/outputSchema") {
-			faults = append(faults, f)
-		}
-	}
-	more, err := h.admit(r.ctx(), d, faults)
-	if err != nil {
-		return nil, err
-	}
-	sample := []byte(strings.TrimSpace(r.form.Get("sample")))
-	if p := verify.CheckJSON(sample, verify.OutputLimits); p != nil {
-		more = append(more, document("/sample", *p))
-	}
-	if err := market.Invalid(append(faults, more...)); err != nil {
-		return nil, err
-	}
-	if err := h.throttleDryRun(r); err != nil {
-		return nil, err
-	}
-	report, err := h.Verifier.Verify(r.ctx(), job(market.Task{OutputSchema: d.OutputSchema, Rules: d.Rules, Payload: d.Payload}, market.Package{Output: sample}))
-	return &report, err
-}
-
-// publishScreen shows the form with a row for each rule.
+// publishScreen shows the form with a row for each rule and each sample.
 func publishScreen(ctx context.Context, r *request, v views.PublishView) views.Screen {
 	for i := range maxRows {
 		if kind := v.Get(ruleRow(i) + "kind"); kind != "" {
@@ -234,7 +231,7 @@ func publishScreen(ctx context.Context, r *request, v views.PublishView) views.S
 // publishTask funds and opens a task.
 func (h *Handlers) publishTask(r *request) (answer, error) {
 	if r.form != nil {
-		orderRules(r.form)
+		orderForm(r.form)
 	}
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
 		once := r.form.Get(onceField)

@@ -87,29 +87,35 @@ func TestRacesOnForms(t *testing.T) {
 	s.balanced(t)
 }
 
+// help sends the form as it stands on the page to be helped with.
+func (b *browser) help(t *testing.T, on screen, fill url.Values) screen {
+	t.Helper()
+	values := url.Values{}
+	on.doc.Find("form.publish").Find("input, textarea, select").Each(func(_ int, f *goquery.Selection) {
+		if _, checked := f.Attr("checked"); f.Is("[type=file]") || f.Is("[type=checkbox]") && !checked {
+			return
+		}
+		value, _ := f.Attr("value")
+		switch {
+		case f.Is("textarea"):
+			value = f.Text()
+		case f.Is("select"):
+			value = f.Find("option[selected]").AttrOr("value", "")
+		}
+		values.Add(f.AttrOr("name", ""), value)
+	})
+	for k, v := range fill {
+		values[k] = v
+	}
+	return b.send(t, http.MethodPost, "/tasks/new", values)
+}
+
 func TestRuleBuilder(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	mara, _ := s.human(t)
 	form := mara.get(t, "/tasks/new")
-	send := func(on screen, fill url.Values) screen {
-		t.Helper()
-		values := url.Values{}
-		on.doc.Find("form.publish input, form.publish textarea").Each(func(_ int, f *goquery.Selection) {
-			if f.Is("[type=checkbox], [type=file]") {
-				return
-			}
-			value, _ := f.Attr("value")
-			if f.Is("textarea") {
-				value = f.Text()
-			}
-			values.Add(f.AttrOr("name", ""), value)
-		})
-		for k, v := range fill {
-			values[k] = v
-		}
-		return mara.send(t, http.MethodPost, "/tasks/new", values)
-	}
+	send := func(on screen, fill url.Values) screen { t.Helper(); return mara.help(t, on, fill) }
 	one := send(form, url.Values{"newRule": {"range"}, "addRule": {"1"}}).want(t, 200, "/tasks/new")
 	two := send(one, url.Values{"rules.1.name": {"few"}, "rules.1.pointer": {"/n"}, "rules.1.max": {"10"}, "newRule": {"cel"}, "addRule": {"1"}})
 	two.says(t, `.rule-row:nth-of-type(1)`, "/n is at most 10")
@@ -117,18 +123,25 @@ func TestRuleBuilder(t *testing.T) {
 	if n := three.doc.Find(".rule-row").Length(); n != 2 {
 		t.Errorf("%d rules are left, want 2", n)
 	}
-	tried := send(three, url.Values{"sample": {`{"n":13}`}, "trySample": {"1"}}).want(t, 200, "/tasks/new")
-	tried.says(t, "#sample", "would fail")
-	if n := tried.doc.Find("#sample .verdict.is-bad").Length(); n != 2 {
-		t.Errorf("%d checks fail, want 2: %s", n, tried.doc.Find("#sample").Text())
+	// What another kind has no use for goes, the rest stays.
+	changed := send(three, url.Values{"rules.0.kind": {"regex"}})
+	if v := changed.doc.Find(`[name="rules.0.pointer"]`).AttrOr("value", ""); v != "/n" || changed.doc.Find(`[name="rules.0.max"]`).Length() != 0 || changed.doc.Find(`[name="rules.0.pattern"]`).Length() != 1 {
+		t.Errorf("after changing the kind the rule is %s", changed.doc.Find(".rule-row").First().Text())
 	}
-	send(tried, url.Values{"sample": {`{"n":8}`}, "trySample": {"1"}}).says(t, "#sample", "would pass")
-	send(tried, url.Values{"sample": {`{`}, "trySample": {"1"}}).want(t, 422, "/tasks/new").says(t, "#sample-fault", "")
-	wrong := send(tried, url.Values{"rules.1.expression": {"output.n +"}, "trySample": {"1"}}).want(t, 422, "/tasks/new")
+	wordsOnly := send(two, url.Values{"rules.1.max": {"7"}, "words": {"1"}})
+	wordsOnly.says(t, "#rule-words-0", "/n is at most 10")
+	tried := send(three, url.Values{"samples.pass.0": {`{"n":13}`}, "trySamples": {"1"}}).want(t, 200, "/tasks/new")
+	tried.says(t, "#samples", "Fails, but should pass")
+	tried.says(t, "#samples [role=status]", "0 of 1 sample")
+	if n := tried.doc.Find("#samples .verdict.is-bad").Length(); n != 2 {
+		t.Errorf("%d checks fail, want 2: %s", n, tried.doc.Find("#samples").Text())
+	}
+	send(tried, url.Values{"samples.pass.0": {`{"n":8}`}, "trySamples": {"1"}}).says(t, "#samples", "Passes every check, as it should")
+	wrong := send(tried, url.Values{"rules.1.expression": {"output.n +"}, "trySamples": {"1"}}).want(t, 422, "/tasks/new")
 	if wrong.doc.Find(`[id="rules.1.expression-fault"]`).Length() != 1 {
 		t.Errorf("the fault is not at the expression: %s", wrong.doc.Find(".error-summary").Text())
 	}
-	done := mara.submit(t, tried, "/tasks", url.Values{"title": {"An even number"}, "brief": {"Give an even number up to ten."}, "reward": {"5"}, "sample": {""}})
+	done := mara.submit(t, tried, "/tasks", url.Values{"title": {"An even number"}, "brief": {"Give an even number up to ten."}, "reward": {"5"}, "samples.pass.0": {""}})
 	done.says(t, ".task-body", "/n is at most 10")
 	id := strings.TrimPrefix(done.path, "/tasks/")
 	worker := s.register(t)
@@ -141,4 +154,78 @@ func TestRuleBuilder(t *testing.T) {
 	body["output"] = map[string]any{"n": 4}
 	s.want(t, 201, s.call(t, worker, "POST", "/api/v1/agent/tasks/"+id+"/deliveries", body))
 	mara.get(t, done.path).says(t, ".score", "2/2")
+}
+
+func TestSamplesInTheForm(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mara, _ := s.human(t)
+	form := mara.get(t, "/tasks/new")
+	if _, open := form.doc.Find("#samples").Attr("open"); open {
+		t.Error("the samples are in the way of those who do not need them")
+	}
+	form = mara.help(t, form, url.Values{"addSample": {"fail"}}).want(t, 200, "/tasks/new")
+	if form.doc.Find(`#samples[open] [name^="samples.fail."]`).Length() != 1 {
+		t.Error("a blank sample was added beside another blank one")
+	}
+	mara.help(t, form, url.Values{"trySamples": {"1"}}).want(t, 422, "/tasks/new").says(t, `[id="samples.pass.0-fault"]`, "required")
+	schema := `{"type":"object","required":["sum"],"properties":{"sum":{"type":"integer"}}}`
+	typed := url.Values{"outputSchema": {schema}, "rules.0.kind": {"range"}, "rules.0.name": {"small"}, "rules.0.pointer": {"/sum"}, "rules.0.max": {"9"},
+		"samples.pass.0": {`{"sum":3}`}, "samples.fail.0": {`{"sum":12}`}}
+	form = mara.help(t, form, url.Values{"newRule": {"range"}, "addRule": {"1"}})
+	one := mara.help(t, form, with(typed, url.Values{"addSample": {"fail"}}))
+	// A gap closes, so that what is wrong is said beside the sample that it is about.
+	two := mara.help(t, one, url.Values{"samples.fail.0": {""}, "samples.fail.1": {`{"sum":"x"}`}, "addSample": {"fail"}})
+	three := mara.help(t, two, url.Values{"samples.fail.1": {`{"sum":12}`}, "samples.pass.0": {`{"sum":12}`}, "autoAccept": {"1"}, "trySamples": {"1"}}).want(t, 200, "/tasks/new")
+	three.says(t, "#samples [role=status]", "2 of 3 samples do what they should.")
+	pass := three.doc.Find(`[id="samples.pass.0"]`).Parent()
+	if got := strings.Join(strings.Fields(pass.Text()), " "); !strings.Contains(got, "Fails, but should pass") || !strings.Contains(got, "small") || !strings.Contains(got, "/sum") {
+		t.Errorf("beside the sample that must pass: %q", got)
+	}
+	for i, check := range []string{"schema", "small"} {
+		if got := three.doc.Find(`[id="samples.fail.` + string('0'+rune(i)) + `"]`).Parent().Text(); !strings.Contains(got, "Fails, as it should") || !strings.Contains(got, check) {
+			t.Errorf("beside sample %d that must fail: %q, want %s", i, got, check)
+		}
+	}
+	if three.doc.Find(`#autoAccept[checked]`).Length() != 1 {
+		t.Error("trying the samples lost autoAccept")
+	}
+	publish := func(on screen, fill url.Values) screen {
+		t.Helper()
+		return mara.submit(t, on, "/tasks", with(url.Values{"title": {"A small sum"}, "brief": {"Return a sum of at most nine."}, "reward": {"10"}}, fill))
+	}
+	wrong := publish(three, nil).want(t, 422, "/tasks")
+	wrong.says(t, `[id="samples.pass.0-fault"]`, "should pass but fails: small /sum")
+	wrong.says(t, `.error-summary a[href="#samples.pass.0"]`, "Must pass 1: ")
+	if got := wrong.doc.Find(`[id="samples.pass.0"]`).Text(); got != `{"sum":12}` || wrong.doc.Find(`#samples[open] #autoAccept[checked]`).Length() != 1 {
+		t.Errorf("the refused form lost what was typed: %q", got)
+	}
+	publish(three, url.Values{"samples.fail.1": {`{"sum":`}}).want(t, 422, "/tasks").says(t, `[id="samples.fail.1-fault"]`, "not valid JSON")
+	none := publish(three, url.Values{"samples.fail.0": {""}, "samples.fail.1": {" "}, "samples.pass.0": {`{"sum":3}`}}).want(t, 422, "/tasks")
+	none.says(t, "#autoAccept-fault", "at least one that must pass and one that must fail")
+	manual := publish(mara.help(t, three, url.Values{"rules.1.kind": {"manual"}}), url.Values{"samples.pass.0": {`{"sum":3}`}, "rules.1.name": {"tidy"}, "rules.1.text": {"Is tidy."}}).want(t, 422, "/tasks")
+	manual.says(t, `[id="rules.1"]`, "nobody decides this rule")
+	done := publish(three, url.Values{"samples.pass.0": {`{"sum":3}`}})
+	done.says(t, ".ticket", "paid when its checks pass")
+	id := strings.TrimPrefix(done.path, "/tasks/")
+	if strings.Contains(s.browser(t).get(t, done.path).text, `"sum": 12`) {
+		t.Error("everybody reads the samples")
+	}
+	worker := s.register(t)
+	body := pack(s.claim(t, worker, id), 4)
+	if d := s.want(t, 201, s.call(t, worker, "POST", "/api/v1/agent/tasks/"+id+"/deliveries", body)); d.at("state") != "accepted" {
+		t.Errorf("got %s, want it paid at once", d.text)
+	}
+	mara.get(t, done.path).says(t, ".status", "Passed its checks, accepted and paid at once")
+	s.balanced(t)
+}
+
+func with(a, b url.Values) url.Values {
+	out := url.Values{}
+	for _, m := range []url.Values{a, b} {
+		for k, v := range m {
+			out[k] = v
+		}
+	}
+	return out
 }

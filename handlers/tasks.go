@@ -161,8 +161,13 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 			return v, err
 		}
 		if s.Others.Pending > 0 || (s.Mode == market.ModeOpen && s.Delivery != nil) {
-			v.Waiting, err = h.Store.Waiting(ctx, s.ID, 50)
+			if v.Waiting, err = h.Store.Waiting(ctx, s.ID, 50); err != nil {
+				return v, err
+			}
 		}
+	}
+	if s.Delivery != nil && (s.Publisher == r.actor.Account || s.Delivery.Worker == r.actor.Account) {
+		v.Earlier, err = h.earlier(ctx, r, *s.Delivery)
 	}
 	return v, err
 }

@@ -103,6 +103,10 @@ func RuleKinds() []string {
 	return []string{RuleCEL, RuleEquals, RuleSHA256, RuleRegex, RuleRange, RuleLength, RuleAttachment, RuleHidden, RuleManual}
 }
 
+// RuleMembers lists the members of a rule of the kind besides name, kind and
+// text.
+func RuleMembers(kind string) []string { return slices.Clone(kindMembers[kind]) }
+
 // member is one member of a rule beyond name, kind and text.
 type member struct {
 	name  string

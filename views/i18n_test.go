@@ -148,9 +148,9 @@ func TestEveryValueHasWords(t *testing.T) {
 		ids = append(ids, "rule_kind."+k, "rule."+k)
 	}
 	for _, v := range []string{"pass", "fail", "error"} {
-		ids = append(ids, "publish.sample_"+v)
+		ids = append(ids, "sample.pass_"+v, "sample.fail_"+v)
 	}
-	ids = append(ids, "mode.exclusive", "mode.open", "rule.range_min", "rule.range_max", "rule.length_min", "rule.length_max", "class.granted", "class.earned", "verdict.pass", "verdict.fail", "verdict.error", "sort.newest", "sort.reward", "sort.deadline",
+	ids = append(ids, "publish.sample_pass", "publish.sample_fail", "publish.add_sample_pass", "publish.add_sample_fail", "mode.exclusive", "mode.open", "rule.range_min", "rule.range_max", "rule.length_min", "rule.length_max", "class.granted", "class.earned", "verdict.pass", "verdict.fail", "verdict.error", "sort.newest", "sort.reward", "sort.deadline",
 		"silence.accept_before", "silence.accept_after", "silence.error_before", "silence.error_after", "silence.case_before", "silence.case_after",
 		"rel.now_in", "rel.now_ago", "rel.days_in", "rel.days_ago", "rel.hours_in", "rel.hours_ago", "rel.minutes_in", "rel.minutes_ago")
 	for _, id := range ids {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/a-h/templ"
@@ -96,9 +97,21 @@ func (f Form) Fault(name string) string {
 	return ""
 }
 
+// FaultAt is why what the pointer names, and nothing inside it, was refused.
+func (f Form) FaultAt(pointer string) string {
+	if f.Problem != nil {
+		for _, p := range f.Problem.Fields {
+			if p.Pointer == pointer {
+				return p.Detail
+			}
+		}
+	}
+	return ""
+}
+
 // fieldNames name the fields of forms by their labels.
 var fieldNames = map[string]string{
-	"title": "field.title", "examples": "field.examples", "sample": "field.sample", "attachments": "field.attachments", "brief": "field.brief", "skills": "field.skills", "payload": "field.payload", "outputSchema": "field.schema",
+	"title": "field.title", "examples": "field.examples", "autoAccept": "field.auto_accept", "attachments": "field.attachments", "brief": "field.brief", "skills": "field.skills", "payload": "field.payload", "outputSchema": "field.schema",
 	"reward": "field.reward", "deadline": "field.deadline", "claimMinutes": "field.claim_minutes", "reviewHours": "field.review_hours",
 	"maxAttempts": "field.max_attempts", "handle": "field.handle", "email": "field.email", "password": "field.password",
 	"referralCode": "field.referral", "displayName": "field.display_name", "description": "field.about",
@@ -108,9 +121,17 @@ var fieldNames = map[string]string{
 
 // fieldName begins a sentence about the field with its label.
 func fieldName(ctx context.Context, pointer string) string {
-	first, _, _ := strings.Cut(strings.TrimPrefix(pointer, "/"), "/")
-	if id := fieldNames[first]; id != "" {
-		return T(ctx, "form.about", "Field", T(ctx, id))
+	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	label := fieldNames[parts[0]]
+	switch {
+	case parts[0] == "samples" && len(parts) > 2:
+		n, _ := strconv.Atoi(parts[2])
+		return T(ctx, "form.about", "Field", T(ctx, "publish.sample_"+parts[1], "N", n+1))
+	case parts[0] == "rules" && len(parts) > 1:
+		n, _ := strconv.Atoi(parts[1])
+		return T(ctx, "form.about", "Field", T(ctx, "publish.rule_number", "N", n+1))
+	case label != "":
+		return T(ctx, "form.about", "Field", T(ctx, label))
 	}
 	return ""
 }
@@ -119,8 +140,8 @@ func fieldName(ctx context.Context, pointer string) string {
 // own, of a document the whole field.
 func fieldID(pointer string) string {
 	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
-	if parts[0] == "rules" && len(parts) > 2 {
-		return strings.Join(parts[:3], ".")
+	if parts[0] == "rules" || parts[0] == "samples" {
+		return strings.Join(parts[:min(3, len(parts))], ".")
 	}
 	return parts[0]
 }

@@ -2,10 +2,41 @@ package views
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/a-h/templ"
 
 	"guildhall/market"
 )
+
+// kindsFor are the kinds that a rule can be changed to, its own among them.
+func kindsFor(kind string) []string {
+	if slices.Contains(offeredRules, kind) || !slices.Contains(market.RuleKinds(), kind) {
+		return offeredRules
+	}
+	return append(slices.Clone(offeredRules), kind)
+}
+
+func wordsID(number int) string { return "rule-words-" + strconv.Itoa(number) }
+
+// inPlace are the attributes of what posts the form to help to write it: with
+// scripts the page stays where it is.
+func inPlace() templ.Attributes {
+	return templ.Attributes{"hx-post": "/tasks/new", "hx-target": "#main", "hx-select": "#main", "hx-swap": "outerHTML", "hx-sync": "closest form:replace"}
+}
+
+// liveWords are the attributes of the fields of a rule that a machine checks:
+// with scripts its words follow what is typed.
+func liveWords(r RuleRow) templ.Attributes {
+	if r.Kind == market.RuleManual {
+		return nil
+	}
+	words := "#" + wordsID(r.Number)
+	return templ.Attributes{"hx-post": "/tasks/new", "hx-trigger": "change", "hx-vals": `{"words":"1"}`, "hx-encoding": "application/x-www-form-urlencoded",
+		"hx-target": words, "hx-select": words, "hx-swap": "outerHTML", "hx-sync": "this:replace"}
+}
 
 // ruleWords says what a rule asks, in its publisher's words if there are any.
 func ruleWords(ctx context.Context, r market.Rule) string {

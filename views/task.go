@@ -34,15 +34,19 @@ func steps(ctx context.Context, v TaskView) []step {
 	if v.Mode == market.ModeOpen && v.State == market.Open {
 		due = v.Deadline
 	}
+	deliver, review := "step.deliver", "step.review"
+	if v.AutoAccept {
+		deliver, review = "step.deliver_paid", "step.deliver_paid"
+	}
 	switch {
 	case v.CaseUntil != nil:
 		out = append(out, step{"now", T(ctx, "step.case"), due}, step{"next", T(ctx, "step.decision"), time.Time{}})
 	case v.Mode == market.ModeOpen && v.State == market.InReview:
 		out = append(out, step{"now", T(ctx, "step.open_review"), due}, step{"next", T(ctx, "step.pay"), time.Time{}})
 	case v.State == market.Open:
-		out = append(out, step{"now", T(ctx, "step.open"), due}, step{"next", T(ctx, "step.deliver"), time.Time{}}, step{"next", T(ctx, "step.pay"), time.Time{}})
+		out = append(out, step{"now", T(ctx, "step.open"), due}, step{"next", T(ctx, deliver), time.Time{}}, step{"next", T(ctx, "step.pay"), time.Time{}})
 	case v.State == market.Claimed:
-		out = append(out, step{"now", T(ctx, "step.claimed"), due}, step{"next", T(ctx, "step.review"), time.Time{}}, step{"next", T(ctx, "step.pay"), time.Time{}})
+		out = append(out, step{"now", T(ctx, "step.claimed"), due}, step{"next", T(ctx, review), time.Time{}}, step{"next", T(ctx, "step.pay"), time.Time{}})
 	case v.State == market.InReview && v.AppealBy != nil:
 		out = append(out, step{"now", T(ctx, "step.appeal"), due})
 	case v.State == market.InReview:
@@ -69,6 +73,14 @@ func escrowLine(ctx context.Context, t market.Task) string {
 		return T(ctx, "escrow."+string(t.State))
 	}
 	return T(ctx, "escrow.held", "Day", Day(ctx, t.CreatedAt))
+}
+
+// reviewWindow is how long the publisher may look at a delivery that passes.
+func reviewWindow(ctx context.Context, t market.Task) string {
+	if t.AutoAccept {
+		return T(ctx, "task.no_window")
+	}
+	return T(ctx, "task.then_accepted", "Span", Span(ctx, time.Duration(t.ReviewHours)*time.Hour))
 }
 
 func passedChecks(r market.Report) int {

@@ -72,6 +72,18 @@ func screens(w *world) []screen {
 			}
 			b.send(".publish", `[name="preview"]`)
 		}},
+		{name: "publish-samples", path: "/tasks/new", who: w.mara, there: `document.querySelectorAll('.sample-result').length === 3`, lead: func(b *tab) {
+			b.set(`[name="rules.0.kind"]`, "range")
+			b.until(`document.querySelector('[id="rules.0.max"]')`)
+			for field, text := range map[string]string{"rules.0.name": "few", "rules.0.pointer": "/n", "rules.0.max": "10", "samples.pass.0": `{"n": 12}`, "samples.fail.0": `{"n": 12}`} {
+				b.set(`[id="`+field+`"]`, text)
+			}
+			b.send(".publish", `[name="addSample"][value="fail"]`)
+			b.until(`document.querySelector('[id="samples.fail.1"]') && document.readyState === 'complete'`)
+			b.set(`[id="samples.fail.1"]`, `{"n": 7}`)
+			eval[bool](b, `document.querySelector('#autoAccept').checked = true`)
+			b.send(".publish", `[name="trySamples"]`)
+		}},
 		{name: "console", path: "/console", who: w.mara, there: `document.querySelectorAll('.task').length > 3`},
 		{name: "console-empty", path: "/console", who: w.newcomer, there: `document.querySelector('.empty')`},
 		{name: "wallet", path: "/wallet", who: w.mara, there: `document.querySelector('.spark')`},

@@ -150,11 +150,25 @@ func (c client) must(t *testing.T, method, path, body string) map[string]any {
 func (c client) deliver(t *testing.T, path, output, summary string) string {
 	t.Helper()
 	claim := c.must(t, "POST", "/agent"+path+"/claim", "")["claim"].(map[string]any)
-	text, err := json.Marshal(map[string]any{"claimId": claim["claimId"], "epoch": claim["epoch"], "output": json.RawMessage(output), "summaryText": summary})
+	return c.must(t, "POST", "/agent"+path+"/deliveries", packed(t, claim, output, summary))["id"].(string)
+}
+
+// deliverFails hands in an output that must fail its checks, on the claim.
+func (c client) deliverFails(t *testing.T, path string, claim map[string]any, output string) {
+	t.Helper()
+	out, ok := c.call("POST", "/agent"+path+"/deliveries", "", packed(t, claim, output, "Done."))
+	if ok || out["code"] != "verification_failed" {
+		t.Fatalf("delivering %s: %v", output, out)
+	}
+}
+
+func packed(t *testing.T, claim map[string]any, output, summary string) string {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"claimId": claim["claimId"], "epoch": claim["epoch"], "output": json.RawMessage(output), "summaryText": summary})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.must(t, "POST", "/agent"+path+"/deliveries", string(text))["id"].(string)
+	return string(body)
 }
 
 // wordsTask asks for words; checked asks a machine to look at them.
@@ -186,7 +200,9 @@ func fill(t *testing.T, site string) *world {
 	w.settled = w.mara.publish(t, wordsTask("Translate the menu", 90, true))
 	w.rejected = w.mara.publish(t, wordsTask("Translate the letter", 60, true))
 	w.worker.must(t, "POST", "/agent"+w.claimed+"/claim", "")
-	w.worker.deliver(t, w.pending, words, "Both words, in their order.")
+	claim := w.worker.must(t, "POST", "/agent"+w.pending+"/claim", "")["claim"].(map[string]any)
+	w.worker.deliverFails(t, w.pending, claim, `{"words":[{"en":"guild","zh":"公会"}]}`)
+	w.worker.must(t, "POST", "/agent"+w.pending+"/deliveries", packed(t, claim, words, "Both words, in their order."))
 	decide := func(task, how string, form url.Values) string {
 		path := task + "/deliveries/" + w.worker.deliver(t, task, words, "Both words.")
 		if res := w.mara.post(t, path+"/"+how, form); res.StatusCode != http.StatusSeeOther {

@@ -91,7 +91,7 @@ function meetErrors() {
   if (summary) { summary.dataset.met = ""; summary.focus(); }
 }
 meetErrors();
-document.addEventListener("htmx:after:swap", () => { tick(); meetErrors(); });
+document.addEventListener("htmx:after:swap", () => { tick(); meetErrors(); sum(); });
 
 // <input data-sum>: the sum stands on the button and beside it, as it is typed.
 function sum() {
