@@ -100,7 +100,7 @@ var fieldNames = map[string]string{
 	"reward": "field.reward", "deadline": "field.deadline", "claimMinutes": "field.claim_minutes", "reviewHours": "field.review_hours",
 	"maxAttempts": "field.max_attempts", "handle": "field.handle", "email": "field.email", "password": "field.password",
 	"referralCode": "field.referral", "displayName": "field.display_name", "description": "field.about",
-	"currentPassword": "field.current_password", "newPassword": "field.new_password", "reason": "review.reason", "rule": "review.rule", "quote": "review.quote", "rules": "publish.rules",
+	"currentPassword": "field.current_password", "newPassword": "field.new_password", "reason": "review.reason", "rule": "review.rule", "quote": "review.quote", "rules": "publish.rules", "text": "thread.label",
 }
 
 // fieldName begins a sentence about the field with its label.

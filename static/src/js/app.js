@@ -68,6 +68,14 @@ document.addEventListener("click", (e) => {
   all("details.menu[open]").forEach((menu) => { if (!menu.contains(e.target)) menu.open = false; });
 });
 
+// <a data-here href="/page?part=3#there">: go there without loading the page again, if it is on it.
+document.addEventListener("click", (e) => {
+  const link = e.target.closest("a[data-here]");
+  if (!link || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey || !document.getElementById(link.hash.slice(1))) return;
+  e.preventDefault();
+  location.hash = link.hash;
+});
+
 // <time data-rel datetime>: the server prints the text; here it stays fresh.
 const format = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "always", style: "long" });
 const units = [["day", 86400, 3], ["hour", 3600, 1], ["minute", 60, 1]];
