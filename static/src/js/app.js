@@ -9,6 +9,9 @@ setTimeout(() => { // after htmx, which waits as long
   if (document.getElementById("filters") && loaded && loaded.split("#")[0] !== location.href.split("#")[0]) location.reload();
 });
 
+// htmx from the cache may be at work before an extension that was not there has come: show it again what it did not know.
+setTimeout(() => all("[hx-sse\\:connect]").forEach((e) => { if (!e._htmx?.triggerSpecs?.length) globalThis.htmx?.process(e); }));
+
 // <form data-clean>: drop empty fields, so that a filter's URL is ?skill=ocr and not ?q=&min=&skill=ocr.
 document.addEventListener("formdata", (e) => {
   if (!e.target.matches("[data-clean]")) return;
