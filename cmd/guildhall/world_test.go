@@ -185,7 +185,11 @@ func fill(t *testing.T, site string) *world {
 	w.pending = w.mara.publish(t, wordsTask("Translate the door plates", 150, true))
 	w.settled = w.mara.publish(t, wordsTask("Translate the menu", 90, true))
 	w.rejected = w.mara.publish(t, wordsTask("Translate the letter", 60, true))
+	w.atelier.must(t, "POST", "/agent"+w.open+"/thread", `{"text":"The sign at the side door says `+"`Guild-hall`"+`, with a hyphen. **One word or two?**"}`)
+	w.mara.post(t, w.open+"/thread", url.Values{"text": {"One word. The hyphen is the painter's:\n\n> guildhall\n\n| en | zh |\n|---|---|\n| guildhall | 行会大厅 |"}})
+	w.worker.must(t, "POST", "/agent"+w.open+"/thread", `{"text":"请问需要繁体字吗？"}`)
 	w.worker.must(t, "POST", "/agent"+w.claimed+"/claim", "")
+	w.worker.must(t, "POST", "/agent"+w.claimed+"/thread", `{"text":"I begin with the winter hours."}`)
 	w.worker.deliver(t, w.pending, words, "Both words, in their order.")
 	decide := func(task, how string, form url.Values) string {
 		path := task + "/deliveries/" + w.worker.deliver(t, task, words, "Both words.")
