@@ -9,6 +9,16 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION public.hold_payout(payout uuid, at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM 1 FROM payouts WHERE id = payout AND state = 'pending' AND available_at > at FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'payout is not held' USING ERRCODE = 'GH004';
+    END IF;
+END $$;
+
 CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -26,9 +36,11 @@ CREATE TABLE public.accounts (
     referral_code text NOT NULL,
     referred_by uuid,
     created_at timestamp with time zone NOT NULL,
+    operator boolean DEFAULT false NOT NULL,
     CONSTRAINT accounts_handle CHECK ((handle ~ '^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$'::text)),
     CONSTRAINT accounts_kind CHECK ((kind = ANY (ARRAY['human'::text, 'agent'::text, 'platform'::text]))),
-    CONSTRAINT accounts_not_own_referrer CHECK ((referred_by <> id))
+    CONSTRAINT accounts_not_own_referrer CHECK ((referred_by <> id)),
+    CONSTRAINT accounts_operator CHECK (((NOT operator) OR (kind = 'human'::text)))
 );
 
 CREATE TABLE public.api_keys (
@@ -58,6 +70,28 @@ CREATE TABLE public.blobs (
     CONSTRAINT blobs_sha256 CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
 );
 
+CREATE TABLE public.cases (
+    id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    delivery_id uuid NOT NULL,
+    kind text NOT NULL,
+    opened_by uuid,
+    text text NOT NULL,
+    frozen boolean NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    available_at timestamp with time zone,
+    closed_at timestamp with time zone,
+    outcome text,
+    share integer DEFAULT 0 NOT NULL,
+    note text DEFAULT ''::text NOT NULL,
+    decided_by uuid,
+    CONSTRAINT cases_closed CHECK (((closed_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT cases_kind CHECK ((kind = ANY (ARRAY['appeal'::text, 'error'::text, 'objection'::text]))),
+    CONSTRAINT cases_outcome CHECK ((outcome = ANY (ARRAY['upheld'::text, 'overturned'::text, 'split'::text, 'kept'::text, 'reversed'::text, 'silence'::text, 'moot'::text]))),
+    CONSTRAINT cases_share CHECK (((share >= 0) AND (share <= 9999)))
+);
+
 CREATE TABLE public.claims (
     id uuid NOT NULL,
     task_id uuid NOT NULL,
@@ -69,13 +103,13 @@ CREATE TABLE public.claims (
     ended_at timestamp with time zone,
     outcome text,
     CONSTRAINT claims_ended CHECK (((ended_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT claims_outcome CHECK ((outcome = ANY (ARRAY['released'::text, 'expired'::text, 'exhausted'::text, 'rejected'::text, 'withdrawn'::text, 'settled'::text, 'closed'::text])))
+    CONSTRAINT claims_outcome CHECK ((outcome = ANY (ARRAY['released'::text, 'expired'::text, 'exhausted'::text, 'rejected'::text, 'withdrawn'::text, 'settled'::text, 'closed'::text, 'appealed'::text])))
 );
 
 CREATE TABLE public.deliveries (
     id uuid NOT NULL,
     task_id uuid NOT NULL,
-    claim_id uuid NOT NULL,
+    claim_id uuid,
     worker_id uuid NOT NULL,
     state text NOT NULL,
     attempt integer NOT NULL,
@@ -85,9 +119,12 @@ CREATE TABLE public.deliveries (
     report json NOT NULL,
     review jsonb,
     created_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone,
+    in_case boolean DEFAULT false NOT NULL,
     CONSTRAINT deliveries_attempt CHECK ((attempt >= 0)),
-    CONSTRAINT deliveries_reviewed CHECK (((state = ANY (ARRAY['accepted'::text, 'rejected'::text])) = (review IS NOT NULL))),
-    CONSTRAINT deliveries_state CHECK ((state = ANY (ARRAY['pending'::text, 'accepted'::text, 'rejected'::text, 'withdrawn'::text, 'failed'::text, 'not_selected'::text])))
+    CONSTRAINT deliveries_own_clock CHECK (((due_at IS NULL) OR (claim_id IS NULL))),
+    CONSTRAINT deliveries_reviewed CHECK (((state = ANY (ARRAY['accepted'::text, 'rejected'::text, 'reversed'::text])) = (review IS NOT NULL))),
+    CONSTRAINT deliveries_state CHECK ((state = ANY (ARRAY['pending'::text, 'accepted'::text, 'rejected'::text, 'withdrawn'::text, 'failed'::text, 'not_selected'::text, 'reversed'::text])))
 );
 
 CREATE TABLE public.idempotency (
@@ -131,9 +168,11 @@ CREATE TABLE public.payouts (
     available_at timestamp with time zone NOT NULL,
     hold_reason text NOT NULL,
     state text NOT NULL,
+    granted_part bigint DEFAULT 0 NOT NULL,
     CONSTRAINT payouts_amount CHECK ((amount > 0)),
     CONSTRAINT payouts_class CHECK ((class = ANY (ARRAY['granted'::text, 'earned'::text]))),
-    CONSTRAINT payouts_state CHECK ((state = ANY (ARRAY['pending'::text, 'available'::text])))
+    CONSTRAINT payouts_granted_part CHECK (((granted_part >= 0) AND (granted_part <= amount))),
+    CONSTRAINT payouts_state CHECK ((state = ANY (ARRAY['pending'::text, 'available'::text, 'reversed'::text])))
 );
 
 CREATE TABLE public.schema_migrations (
@@ -210,11 +249,16 @@ CREATE TABLE public.tasks (
     case_until timestamp with time zone,
     search tsvector GENERATED ALWAYS AS (to_tsvector('simple'::regconfig, ((title || ' '::text) || brief))) STORED,
     auto_accept boolean DEFAULT false NOT NULL,
+    slots integer NOT NULL,
+    frozen integer DEFAULT 0 NOT NULL,
+    paused_at timestamp with time zone,
     CONSTRAINT tasks_escrow_earned CHECK ((escrow_earned >= 0)),
     CONSTRAINT tasks_escrow_granted CHECK ((escrow_granted >= 0)),
+    CONSTRAINT tasks_escrow_slots CHECK (((escrow_granted + escrow_earned) = (reward * slots))),
     CONSTRAINT tasks_live_has_clock CHECK (((state = ANY (ARRAY['settled'::text, 'cancelled'::text, 'expired'::text])) = (due_at IS NULL))),
-    CONSTRAINT tasks_mode CHECK ((mode = 'exclusive'::text)),
+    CONSTRAINT tasks_mode CHECK ((mode = ANY (ARRAY['exclusive'::text, 'open'::text]))),
     CONSTRAINT tasks_reward CHECK ((reward > 0)),
+    CONSTRAINT tasks_slots CHECK ((((slots >= 0) AND (slots <= max_accepted)) AND ((frozen >= 0) AND (frozen <= slots)))),
     CONSTRAINT tasks_state CHECK ((state = ANY (ARRAY['open'::text, 'claimed'::text, 'in_review'::text, 'settled'::text, 'cancelled'::text, 'expired'::text]))),
     CONSTRAINT tasks_terminal_is_empty CHECK (((state = ANY (ARRAY['settled'::text, 'cancelled'::text, 'expired'::text])) = ((escrow_granted + escrow_earned) = 0)))
 );
@@ -241,7 +285,7 @@ CREATE TABLE public.transfers (
     CONSTRAINT transfers_amount CHECK ((amount > 0)),
     CONSTRAINT transfers_credit_class CHECK ((credit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT transfers_debit_class CHECK ((debit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
-    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text]))),
+    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text]))),
     CONSTRAINT transfers_two_accounts CHECK ((debit <> credit))
 );
 
@@ -289,6 +333,12 @@ ALTER TABLE ONLY public.blobs
 
 ALTER TABLE ONLY public.blobs
     ADD CONSTRAINT blobs_pkey PRIMARY KEY (sha256);
+
+ALTER TABLE ONLY public.cases
+    ADD CONSTRAINT cases_once UNIQUE (delivery_id, kind);
+
+ALTER TABLE ONLY public.cases
+    ADD CONSTRAINT cases_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.claims
     ADD CONSTRAINT claims_pkey PRIMARY KEY (id);
@@ -353,13 +403,21 @@ CREATE INDEX attachments_blob ON public.attachments USING btree (sha256);
 
 CREATE INDEX attachments_task ON public.attachments USING btree (task_id);
 
+CREATE INDEX cases_open ON public.cases USING btree (due_at, id) WHERE (closed_at IS NULL);
+
+CREATE INDEX cases_task ON public.cases USING btree (task_id);
+
 CREATE UNIQUE INDEX claims_live ON public.claims USING btree (task_id) WHERE (ended_at IS NULL);
 
 CREATE INDEX claims_worker ON public.claims USING btree (worker_id, task_id);
 
-CREATE UNIQUE INDEX deliveries_accepted ON public.deliveries USING btree (task_id) WHERE (state = 'accepted'::text);
+CREATE UNIQUE INDEX deliveries_accepted ON public.deliveries USING btree (task_id) WHERE ((state = 'accepted'::text) AND (claim_id IS NOT NULL));
 
-CREATE UNIQUE INDEX deliveries_pending ON public.deliveries USING btree (task_id) WHERE (state = 'pending'::text);
+CREATE INDEX deliveries_live ON public.deliveries USING btree (task_id, due_at) INCLUDE (id, worker_id, state, in_case) WHERE (due_at IS NOT NULL);
+
+CREATE UNIQUE INDEX deliveries_pending ON public.deliveries USING btree (task_id) WHERE ((state = 'pending'::text) AND (claim_id IS NOT NULL));
+
+CREATE UNIQUE INDEX deliveries_pending_open ON public.deliveries USING btree (task_id, worker_id) WHERE ((state = 'pending'::text) AND (claim_id IS NULL));
 
 CREATE INDEX deliveries_task ON public.deliveries USING btree (task_id, id);
 
@@ -427,6 +485,18 @@ ALTER TABLE ONLY public.attachments
 
 ALTER TABLE ONLY public.attachments
     ADD CONSTRAINT attachments_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.cases
+    ADD CONSTRAINT cases_decided_by_fkey FOREIGN KEY (decided_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.cases
+    ADD CONSTRAINT cases_delivery_fkey FOREIGN KEY (delivery_id) REFERENCES public.deliveries(id);
+
+ALTER TABLE ONLY public.cases
+    ADD CONSTRAINT cases_opened_by_fkey FOREIGN KEY (opened_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.cases
+    ADD CONSTRAINT cases_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
 
 ALTER TABLE ONLY public.claims
     ADD CONSTRAINT claims_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);

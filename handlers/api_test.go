@@ -394,7 +394,7 @@ func TestConventions(t *testing.T) {
 		"fraction":        {s.call(t, key, "POST", tasks, with("reward", 1.5), once()...), 422, "invalid", "/reward"},
 		"zero reward":     {s.call(t, key, "POST", tasks, with("reward", 0), once()...), 422, "invalid", "/reward"},
 		"NUL":             {s.call(t, key, "POST", tasks, with("title", "a\x00bcd"), once()...), 422, "invalid", "/title"},
-		"open mode":       {s.call(t, key, "POST", tasks, with("mode", "open"), once()...), 422, "invalid", "/mode"},
+		"mode":            {s.call(t, key, "POST", tasks, with("mode", "closed"), once()...), 422, "invalid", "/mode"},
 		"remote schema":   {s.call(t, key, "POST", tasks, with("outputSchema", map[string]any{"$ref": "file:///etc/passwd"}), once()...), 422, "invalid", "/outputSchema/$ref"},
 		"rule kind":       {s.call(t, key, "POST", tasks, with("rules", []any{map[string]any{"name": "a", "kind": "wasm", "text": "x"}}), once()...), 422, "invalid", "/rules/0/kind"},
 		"rule member":     {s.call(t, key, "POST", tasks, with("rules", []any{map[string]any{"name": "a", "kind": "cel", "expression": "true", "pattern": "x"}}), once()...), 422, "invalid", "/rules/0/pattern"},

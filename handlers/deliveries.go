@@ -19,17 +19,20 @@ type deliveryInput struct {
 	Attachments []market.Attachment `json:"attachments"`
 }
 
+// clean returns the claim that the package is for; on a task in open mode
+// there is none, and what is missing of it does not matter.
 func (in deliveryInput) clean() (store.Lease, market.Package, error) {
 	p := market.Package{Output: json.RawMessage(in.Output), SummaryText: in.SummaryText, Attachments: in.Attachments}
-	bad := p.Clean()
+	l := store.Lease{Claim: market.ClaimID(in.ClaimID)}
 	if in.ClaimID == "" {
-		bad = append(bad, market.FieldError{Pointer: "/claimId", Code: "required"})
+		l.Missing = append(l.Missing, market.FieldError{Pointer: "/claimId", Code: "required"})
 	}
 	if in.Epoch == nil {
-		bad = append(bad, market.FieldError{Pointer: "/epoch", Code: "required"})
-		return store.Lease{}, p, market.Invalid(bad)
+		l.Missing = append(l.Missing, market.FieldError{Pointer: "/epoch", Code: "required"})
+	} else {
+		l.Epoch = *in.Epoch
 	}
-	return store.Lease{Claim: market.ClaimID(in.ClaimID), Epoch: *in.Epoch}, p, market.Invalid(bad)
+	return l, p, market.Invalid(p.Clean())
 }
 
 // deliver checks a package between two store calls: the first says whether

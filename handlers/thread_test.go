@@ -329,7 +329,7 @@ func TestReportsOfATask(t *testing.T) {
 	if again := person.get(t, "/tasks/"+id); again.doc.Find(".flash").Length() != 0 {
 		t.Error("the message is shown twice")
 	}
-	person.submit(t, done, action, url.Values{"reason": {"other"}}).want(t, 409, action).says(t, ".report .error-summary", "You have done this already")
+	person.submit(t, done, action, url.Values{"reason": {"other"}}).want(t, 409, action).says(t, ".report .error-summary", "This was done before")
 	mine, _ := s.human(t)
 	if own := mine.publishForm(t, nil); own.doc.Find(".report").Length() != 0 {
 		t.Error("a publisher is offered to report the own task")

@@ -47,7 +47,13 @@ type Actor struct {
 	Handle  string
 	// Key is the API key used, or "" for a browser session.
 	Key KeyID
+	// Operator says that the actor decides cases.
+	Operator bool
 }
+
+// OneParty reports whether two accounts count as one: these cannot work for,
+// accept or judge each other.
+func OneParty(a, b AccountID) bool { return a == b }
 
 // Worker reports whether the actor may claim and deliver: only programs do.
 func (a Actor) Worker() bool { return a.Kind == Agent }

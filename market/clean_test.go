@@ -130,7 +130,7 @@ func TestDraftCleanAtAndBeyondEachLimit(t *testing.T) {
 		{"rule name twice", rule(Rule{Name: "r0", Kind: RuleManual, Text: "x"}), []string{"/rules/1/name duplicate"}},
 		{"20 attachments", func(d *Draft) { d.Attachments = files(20) }, nil},
 		{"21 attachments", func(d *Draft) { d.Attachments = files(21) }, []string{"/attachments too_many"}},
-		{"many at once, in order", func(d *Draft) { d.Title, d.Reward, d.Mode = "", 0, "open" },
+		{"many at once, in order", func(d *Draft) { d.Title, d.Reward, d.Mode = "", 0, "closed" },
 			[]string{"/title required", "/mode mode", "/reward range"}},
 	} {
 		d := Draft{Title: "Poem", Brief: brief, Reward: 100}

@@ -31,18 +31,24 @@ const (
 	ClaimWithdrawn = "withdrawn"
 	ClaimSettled   = "settled"
 	ClaimClosed    = "closed"
+	ClaimAppealed  = "appealed"
 )
 
 // DeliveryState is where a delivery stands.
 type DeliveryState string
 
-// The states of a delivery in exclusive mode.
+// The states of a delivery. DeliveryNotSelected is pending when others took
+// the last slot; DeliveryReversed was accepted, then an operator gave its
+// payout back.
 const (
 	DeliveryPending   DeliveryState = "pending"
 	DeliveryAccepted  DeliveryState = "accepted"
 	DeliveryRejected  DeliveryState = "rejected"
 	DeliveryWithdrawn DeliveryState = "withdrawn"
 	DeliveryFailed    DeliveryState = "failed"
+
+	DeliveryNotSelected DeliveryState = "not_selected"
+	DeliveryReversed    DeliveryState = "reversed"
 )
 
 // Limits of a delivery.
@@ -90,6 +96,11 @@ type Delivery struct {
 	Review    *Review
 	Payout    *Payout
 	CreatedAt time.Time
+	// DueAt is, in open mode, when the delivery's clock acts: the end of its
+	// review, of its appeal window, or of its case.
+	DueAt *time.Time
+	// InCase says that operators are asked about it.
+	InCase bool
 }
 
 // Decisions of a review.
@@ -98,13 +109,23 @@ const (
 	DecisionReject = "reject"
 )
 
+// Who accepted or rejected.
+const (
+	ByPublisher = "publisher"
+	BySilence   = "silence"
+	ByChecks    = "checks"
+	ByOperator  = "operator"
+)
+
 // Review is the decision on a delivery.
 type Review struct {
 	Decision string
-	Reason   string
-	Rule     string
-	Quote    string
-	At       time.Time
+	// By is who decided; "" in old records.
+	By     string
+	Reason string
+	Rule   string
+	Quote  string
+	At     time.Time
 	// AppealBy is until when a rejection can be appealed.
 	AppealBy *time.Time
 }

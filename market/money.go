@@ -23,6 +23,8 @@ type Funds struct {
 // Total is the sum over both classes.
 func (f Funds) Total() Credits { return f.Granted + f.Earned }
 
+func (f Funds) minus(g Funds) Funds { return Funds{f.Granted - g.Granted, f.Earned - g.Earned} }
+
 // Take splits an amount over the classes, granted first. It returns
 // ErrInsufficientCredits if the funds do not cover it.
 func (f Funds) Take(amount Credits) (Funds, error) {
@@ -64,11 +66,13 @@ const (
 	TransferRefund  TransferKind = "refund"  // escrow → wallet
 	TransferPayout  TransferKind = "payout"  // escrow → pending
 	TransferRelease TransferKind = "release" // pending → wallet, after the hold
+
+	TransferReversal TransferKind = "reversal" // pending → the publisher's wallet, by an operator
 )
 
 // TransferKinds lists every kind.
 func TransferKinds() []TransferKind {
-	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease}
+	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease, TransferReversal}
 }
 
 // Transfer moves a positive amount from the debit to the credit account. The
@@ -114,12 +118,14 @@ type EntryFilter struct {
 
 // Payout is an earned reward: pending until AvailableAt, then released.
 type Payout struct {
-	ID          PayoutID
-	Account     AccountID
-	Task        TaskID
-	Delivery    DeliveryID
-	Amount      Credits
-	Class       Class
+	ID       PayoutID
+	Account  AccountID
+	Task     TaskID
+	Delivery DeliveryID
+	Amount   Credits
+	Class    Class
+	// GrantedPart is how much of it was granted credits in the escrow.
+	GrantedPart Credits
 	AvailableAt time.Time
 	HoldReason  string
 }

@@ -22,8 +22,8 @@ const (
 // Terminal reports whether nothing can follow.
 func (s State) Terminal() bool { return s == Settled || s == Cancelled || s == Expired }
 
-// ModeExclusive is one worker at a time, by a claim; ModeOpen, which is not
-// offered yet, many at once.
+// ModeExclusive is one worker at a time, by a claim; ModeOpen is any number at
+// once, each delivering by itself.
 const (
 	ModeExclusive = "exclusive"
 	ModeOpen      = "open"
@@ -37,6 +37,7 @@ const (
 	DefaultReviewHours  = 72
 	DefaultMaxAttempts  = 3
 	MaxReward           = 1_000_000
+	MaxSlots            = 1000
 	MaxRules            = 20
 	MaxAttachments      = 20
 	MaxAttachmentBytes  = 100 << 20
@@ -88,6 +89,13 @@ type Task struct {
 	Deadline     time.Time
 	CreatedAt    time.Time
 
+	// Slots are the rewards that are not paid yet, Frozen those of them that
+	// operators' cases hold.
+	Slots, Frozen int
+	// PausedAt is since when reviews stand still because every slot is frozen;
+	// open mode only.
+	PausedAt *time.Time
+
 	// Escrow is what the task still holds, in the split that funded it.
 	Escrow Funds
 	// DueAt is when the clock acts next; nil in terminal states.
@@ -136,14 +144,19 @@ func (d *Draft) Clean(now time.Time) []FieldError {
 	if d.Mode == "" {
 		d.Mode = ModeExclusive
 	}
-	if d.Mode != ModeExclusive {
+	slots := int64(1)
+	switch d.Mode {
+	case ModeExclusive:
+	case ModeOpen:
+		slots = MaxSlots
+	default:
 		p.add("/mode", "mode", nil)
 	}
 	p.number("/reward", d.Reward, 1, MaxReward)
 	p.number("/claimMinutes", orDefault(d.ClaimMinutes, DefaultClaimMinutes), 5, 10_080)
 	p.number("/reviewHours", orDefault(d.ReviewHours, DefaultReviewHours), 1, 336)
 	p.number("/maxAttempts", orDefault(d.MaxAttempts, DefaultMaxAttempts), 1, maxAttempts(d.Rules))
-	p.number("/maxAccepted", orDefault(d.MaxAccepted, 1), 1, 1)
+	p.number("/maxAccepted", orDefault(d.MaxAccepted, 1), 1, slots)
 	if d.AutoAccept {
 		p.autoAccept(*d)
 	}

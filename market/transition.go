@@ -9,31 +9,42 @@ import (
 // Event names a transition in the task's timeline.
 type Event string
 
-// The events of a task.
+// The events of a task. Table says when each may happen.
 const (
-	EventPublished     Event = "published"
-	EventClaimed       Event = "claimed"
-	EventRenewed       Event = "claim_renewed"
-	EventReleased      Event = "claim_released"
-	EventLeaseEnded    Event = "claim_expired"
-	EventDelivered     Event = "delivered"
-	EventFailed        Event = "delivery_failed"
-	EventAccepted      Event = "accepted"
-	EventRejected      Event = "rejected"
-	EventWithdrawn     Event = "withdrawn"
-	EventCancelled     Event = "cancelled"
-	EventExpired       Event = "expired"
-	EventReopened      Event = "reopened"
-	EventCaseOpened    Event = "case_opened"
-	EventCaseClosed    Event = "case_closed"
-	EventSilenceAccept Event = "accepted_by_silence"
-	EventAutoAccepted  Event = "accepted_by_checks"
+	EventPublished      Event = "published"
+	EventClaimed        Event = "claimed"
+	EventRenewed        Event = "claim_renewed"
+	EventReleased       Event = "claim_released"
+	EventLeaseEnded     Event = "claim_expired"
+	EventDelivered      Event = "delivered"
+	EventFailed         Event = "delivery_failed"
+	EventAccepted       Event = "accepted"
+	EventRejected       Event = "rejected"
+	EventWithdrawn      Event = "withdrawn"
+	EventCancelled      Event = "cancelled"
+	EventDeadlinePassed Event = "deadline_passed"
+	EventExpired        Event = "expired"
+	EventReopened       Event = "reopened"
+	EventAppealed       Event = "appealed"
+	EventAppealClosed   Event = "appeal_window_closed"
+	EventCaseOpened     Event = "case_opened"
+	EventCaseClosed     Event = "case_closed"
+	EventOverturned     Event = "overturned"
+	EventSplit          Event = "split"
+	EventUpheld         Event = "upheld"
+	EventSilenceAccept  Event = "accepted_by_silence"
+	EventAutoAccepted   Event = "accepted_by_checks"
+	EventObjected       Event = "objected"
+	EventPayoutKept     Event = "payout_kept"
+	EventPayoutReversed Event = "payout_reversed"
 )
 
 // Events lists every event.
 func Events() []Event {
-	return []Event{EventPublished, EventClaimed, EventRenewed, EventReleased, EventLeaseEnded, EventDelivered, EventFailed, EventAccepted,
-		EventRejected, EventWithdrawn, EventCancelled, EventExpired, EventReopened, EventCaseOpened, EventCaseClosed, EventSilenceAccept, EventAutoAccepted}
+	return []Event{EventPublished, EventClaimed, EventRenewed, EventReleased, EventLeaseEnded, EventDelivered, EventFailed,
+		EventAccepted, EventRejected, EventWithdrawn, EventCancelled, EventDeadlinePassed, EventExpired, EventReopened,
+		EventAppealed, EventAppealClosed, EventCaseOpened, EventCaseClosed, EventOverturned, EventSplit, EventUpheld,
+		EventSilenceAccept, EventAutoAccepted, EventObjected, EventPayoutKept, EventPayoutReversed}
 }
 
 // Happening is one line of a task's timeline.
@@ -49,22 +60,75 @@ type Snapshot struct {
 	Task
 	// Claim is the live claim, nil if there is none.
 	Claim *Claim
-	// Delivery is the one asked for, else the pending one, else nil.
+	// Delivery is the one asked for; else, in exclusive mode, the pending
+	// one, in open mode the actor's own pending one; for the clock it is the
+	// one that is due first. Nil if there is none.
 	Delivery *Delivery
+	// Case is the operator's open case on Delivery, nil if there is none.
+	Case *Case
 	// Attempts counts the deliveries used up by the worker concerned: the
 	// delivery's if there is one, else the actor.
 	Attempts int
+	// Waivable are, in open mode, the actor's own rejections that can still
+	// be appealed, and Others all other live deliveries, Delivery in neither.
+	Waivable, Others Clocks
+	// CanAppeal is the actor's rejection that can be appealed, nil if there is
+	// none; filled in for showing.
+	CanAppeal *OpenAppeal
+}
+
+// OpenAppeal is a rejected delivery and until when it can be appealed.
+type OpenAppeal struct {
+	Delivery DeliveryID
+	By       time.Time
+}
+
+// Clocks sums up live deliveries of an open-mode task: those that are pending,
+// can be appealed, or are in a case.
+type Clocks struct {
+	Pending int
+	// Live counts all of them.
+	Live int
+	// Review is when the first review window ends, Window when the first
+	// appeal window or case does.
+	Review, Window *time.Time
+}
+
+func (c Clocks) plus(d Clocks) Clocks {
+	return Clocks{Pending: c.Pending + d.Pending, Live: c.Live + d.Live,
+		Review: earliest(c.Review, d.Review), Window: earliest(c.Window, d.Window)}
+}
+
+// earliest is the first of the times that are set, nil if none is.
+func earliest(ts ...*time.Time) *time.Time {
+	var first *time.Time
+	for _, t := range ts {
+		if t != nil && (first == nil || t.Before(*first)) {
+			first = t
+		}
+	}
+	return first
 }
 
 // Change is a transition to be made true in one transaction.
 type Change struct {
 	Event    Event
 	Snapshot Snapshot // after
-	// NewClaim and NewDelivery tell an insert from an update.
+	// NewClaim, NewDelivery and NewCase tell an insert from an update.
 	NewClaim    bool
 	NewDelivery bool
+	NewCase     bool
 	Transfers   []Transfer
-	Payout      *Payout
+	// Payout is new, unless PayoutChange says what becomes of an old one.
+	Payout       *Payout
+	PayoutChange PayoutChange
+	// Waive ends the appeal windows of the delivery's worker on this task.
+	Waive bool
+	// NotSelected ends all other pending deliveries unpaid.
+	NotSelected bool
+	// ResumeFrom is set when reviews go on that stood still since then: their
+	// windows move on by as much.
+	ResumeFrom *time.Time
 	// Secrets are those of a task that is published.
 	Secrets Secrets
 	// Was is the state before, for the market's listing.
@@ -87,7 +151,7 @@ func Publish(a Actor, id TaskID, d Draft, have Funds, now time.Time) (Change, er
 		ClaimMinutes: int(orDefault(d.ClaimMinutes, DefaultClaimMinutes)),
 		ReviewHours:  int(orDefault(d.ReviewHours, DefaultReviewHours)),
 		MaxAttempts:  int(orDefault(d.MaxAttempts, DefaultMaxAttempts)),
-		MaxAccepted:  int(slots), Deadline: *d.Deadline, CreatedAt: now, Escrow: split, DueAt: d.Deadline,
+		MaxAccepted:  int(slots), Slots: int(slots), Deadline: *d.Deadline, CreatedAt: now, Escrow: split, DueAt: d.Deadline,
 	}
 	c := Change{Event: EventPublished, Snapshot: Snapshot{Task: t}, Secrets: Secrets{Hidden: d.Hidden, Samples: d.Samples}}
 	c.Transfers = transfers(TransferEscrow, split, "", Transfer{
@@ -95,132 +159,23 @@ func Publish(a Actor, id TaskID, d Draft, have Funds, now time.Time) (Change, er
 	return c, nil
 }
 
-// ClaimBy gives the open task to the worker for one lease.
-func (s Snapshot) ClaimBy(a Actor, id ClaimID, now time.Time) (Change, error) {
-	switch {
-	case !a.Worker():
-		return Change{}, ErrForbidden
-	case a.Account == s.Publisher:
-		return Change{}, ErrOwnTask
-	case s.State != Open || !now.Before(s.Deadline):
-		return Change{}, ErrTaskNotOpen
-	case s.Attempts >= s.MaxAttempts:
-		return Change{}, ErrAttemptsExhausted
-	}
-	c := s.change(EventClaimed)
-	c.NewClaim = true
-	c.Snapshot.Claim = &Claim{ID: id, Task: s.ID, Worker: a.Account, WorkerHandle: a.Handle, Epoch: s.Epoch, ClaimedAt: now}
-	c.Snapshot.lease(now)
-	return c, nil
-}
-
-// lease starts a lease now.
-func (s *Snapshot) lease(now time.Time) {
-	c := *s.Claim
-	c.LeaseFrom = now
-	s.Claim, s.State = &c, Claimed
-	s.extend(now)
-}
-
-// extend moves the end of the lease as far as its cap and the deadline allow.
-func (s *Snapshot) extend(now time.Time) {
-	step := time.Duration(s.ClaimMinutes) * time.Minute
-	end := now.Add(step)
-	for _, cap := range []time.Time{s.Claim.LeaseFrom.Add(leaseCap * step), s.Deadline} {
-		if cap.Before(end) {
-			end = cap
-		}
-	}
-	c := *s.Claim
-	c.ExpiresAt = end
-	s.Claim, s.DueAt = &c, &end
-}
-
-// Held returns an error unless the actor holds the live claim. An empty
-// claimID leaves id and epoch unchecked.
-func (s Snapshot) Held(a Actor, claimID ClaimID, epoch int64) error {
-	switch {
-	case !a.Worker():
-		return ErrForbidden
-	case s.State == InReview && s.Delivery != nil && s.Delivery.State == DeliveryPending && s.Delivery.Worker == a.Account:
-		return ErrDeliveryPending
-	case claimID != "" && (s.State != Claimed || s.Claim.ID != claimID || s.Claim.Epoch != epoch):
-		return ErrClaimStale
-	case s.State != Claimed || s.Claim.Worker != a.Account:
-		return ErrNotClaimHolder
-	}
-	return nil
-}
-
-// Renew extends the holder's lease.
-func (s Snapshot) Renew(a Actor, claimID ClaimID, epoch int64, now time.Time) (Change, error) {
-	if err := s.Held(a, claimID, epoch); err != nil {
-		return Change{}, err
-	}
-	c := s.change(EventRenewed)
-	c.Snapshot.extend(now)
-	return c, nil
-}
-
-// Release gives the task back. It waives an appeal.
-func (s Snapshot) Release(a Actor, claimID ClaimID, epoch int64, now time.Time) (Change, error) {
-	if err := s.Held(a, claimID, epoch); err != nil {
-		return Change{}, err
-	}
-	c := s.change(EventReleased)
-	c.Snapshot.endClaim(ClaimReleased, now)
-	c.Snapshot.AppealBy = nil
-	c.leave(now)
-	return c, nil
-}
-
-func (s *Snapshot) endClaim(outcome string, now time.Time) {
-	if s.Claim == nil {
-		return
-	}
-	c := *s.Claim
-	c.EndedAt, c.Outcome = &now, outcome
-	s.Claim = &c
-	s.Epoch++
-}
-
-// leave moves a task without a claim on: to wait for an appeal, to be open
-// again, or to expire with a refund.
-func (c *Change) leave(now time.Time) {
-	s := &c.Snapshot
-	switch {
-	case s.AppealBy != nil && now.Before(*s.AppealBy):
-		s.State, s.DueAt = InReview, s.AppealBy
-	case now.Before(s.Deadline):
-		s.State, s.AppealBy, s.CaseUntil = Open, nil, nil
-		s.DueAt = &s.Deadline
-	default:
-		c.refund(Expired)
-	}
-}
-
 // refund closes the task and gives its publisher back exactly what it holds.
 func (c *Change) refund(to State) {
+	c.giveBack(c.Snapshot.Escrow)
+	c.Snapshot.close(to)
+}
+
+// giveBack moves funds of the escrow to the publisher.
+func (c *Change) giveBack(f Funds) {
 	s := &c.Snapshot
-	c.Transfers = append(c.Transfers, transfers(TransferRefund, s.Escrow, "", Transfer{
+	c.Transfers = append(c.Transfers, transfers(TransferRefund, f, "", Transfer{
 		Debit: EscrowAccount(s.ID), Credit: WalletAccount(s.Publisher), Account: s.Publisher, Task: s.ID})...)
-	s.close(to)
+	s.Escrow = s.Escrow.minus(f)
 }
 
 func (s *Snapshot) close(to State) {
-	s.State, s.Escrow = to, Funds{}
-	s.DueAt, s.AppealBy, s.CaseUntil = nil, nil, nil
-}
-
-// CanDeliver says whether the actor may deliver, before the checks are run.
-func (s Snapshot) CanDeliver(a Actor, claimID ClaimID, epoch int64) error {
-	if err := s.Held(a, claimID, epoch); err != nil {
-		return err
-	}
-	if s.Attempts >= s.MaxAttempts {
-		return ErrAttemptsExhausted
-	}
-	return nil
+	s.State, s.Escrow, s.Slots, s.Frozen = to, Funds{}, 0, 0
+	s.DueAt, s.AppealBy, s.CaseUntil, s.PausedAt = nil, nil, nil, nil
 }
 
 // Payment is what a payout of now would be called, and how long it is held.
@@ -229,38 +184,69 @@ type Payment struct {
 	Hold time.Duration
 }
 
-// Deliver hands in a checked package on the actor's claim. A failing report
-// keeps the claim while attempts are left; a pass or an engine error goes to
-// the publisher and waives the appeal of an earlier rejection. With AutoAccept
-// a pass settles the task at once, and pay says how.
+// pay uses up one slot for the delivery d: the amount becomes its worker's
+// pending payout, the rest of the slot's reward goes back.
+func (c *Change) pay(d Delivery, amount Credits, by string, p Payment, now time.Time) {
+	s := &c.Snapshot
+	slot, _ := s.Escrow.Take(s.Reward) // a live slot is covered: tasks_escrow_slots
+	part, _ := slot.Take(amount)
+	if d.Review == nil {
+		d.Review = &Review{Decision: DecisionAccept, By: by, At: now}
+	}
+	d.State, d.DueAt = DeliveryAccepted, nil
+	c.Payout = &Payout{ID: p.ID, Account: d.Worker, Task: s.ID, Delivery: d.ID, Amount: amount,
+		Class: Earned, GrantedPart: part.Granted, AvailableAt: now.Add(p.Hold), HoldReason: HoldSettlement}
+	d.Payout = c.Payout
+	c.Transfers = append(c.Transfers, transfers(TransferPayout, part, Earned, Transfer{
+		Debit: EscrowAccount(s.ID), Credit: PendingAccount(d.Worker), Account: d.Worker, Counterparty: s.Publisher, Task: s.ID})...)
+	s.Escrow = s.Escrow.minus(part)
+	c.giveBack(slot.minus(part))
+	s.Slots--
+	s.Delivery = &d
+}
+
+// Free counts the slots that can be paid now.
+func (s Snapshot) Free() int { return s.Slots - s.Frozen }
+
+// CanDeliver says whether the actor may deliver, before the checks are run.
+// Claim and epoch matter in exclusive mode only.
+func (s Snapshot) CanDeliver(a Actor, claimID ClaimID, epoch int64) error {
+	if s.Mode == ModeOpen {
+		if err := s.canDeliverOpen(a); err != nil {
+			return err
+		}
+	} else if err := s.Held(a, claimID, epoch); err != nil {
+		return err
+	}
+	if s.Attempts >= s.MaxAttempts {
+		return ErrAttemptsExhausted
+	}
+	return nil
+}
+
+// Deliver hands in a checked package: in exclusive mode on the actor's claim,
+// in open mode by any worker. A failing report uses an attempt; a pass or an
+// engine error goes to the publisher and waives the appeal of an earlier
+// rejection. With AutoAccept a pass is paid at once, and pay says how.
 func (s Snapshot) Deliver(a Actor, id DeliveryID, claimID ClaimID, epoch int64, p Package, r Report, pay Payment, now time.Time) (Change, error) {
 	if err := s.CanDeliver(a, claimID, epoch); err != nil {
 		return Change{}, err
 	}
-	d := &Delivery{ID: id, Task: s.ID, Claim: s.Claim.ID, Worker: a.Account, WorkerHandle: a.Handle,
+	d := Delivery{ID: id, Task: s.ID, Worker: a.Account, WorkerHandle: a.Handle,
 		State: DeliveryPending, Package: p, Report: r, CreatedAt: now}
 	if r.Verdict != VerdictError {
 		s.Attempts++
 		d.Attempt = s.Attempts
 	}
-	if s.AutoAccept && r.Verdict == VerdictPass {
-		s.Delivery = d
-		c := s.settle(EventAutoAccepted, pay.ID, pay.Hold, now)
-		c.NewDelivery = true
-		return c, nil
+	s.Delivery = &d
+	var c Change
+	if s.Mode == ModeOpen {
+		c = s.deliverOpen(d, pay, now)
+	} else {
+		d.Claim = s.Claim.ID
+		c = s.deliverExclusive(d, pay, now)
 	}
-	c := s.change(EventDelivered)
-	c.NewDelivery, c.Snapshot.Delivery = true, d
-	if r.Verdict == VerdictFail {
-		c.Event, d.State = EventFailed, DeliveryFailed
-		if s.Attempts >= s.MaxAttempts {
-			c.Snapshot.endClaim(ClaimExhausted, now)
-			c.leave(now)
-		}
-		return c, nil
-	}
-	due := now.Add(time.Duration(s.ReviewHours) * time.Hour)
-	c.Snapshot.State, c.Snapshot.DueAt, c.Snapshot.AppealBy = InReview, &due, nil
+	c.NewDelivery = true
 	return c, nil
 }
 
@@ -273,39 +259,31 @@ func (s Snapshot) decidable(a Actor) error {
 		return ErrNotFound
 	case a.Account != s.Publisher:
 		return ErrForbidden
-	case s.State != InReview || s.Delivery.State != DeliveryPending:
+	case s.Terminal() || s.Delivery.State != DeliveryPending:
 		return ErrDeliveryNotPending
 	}
 	return nil
 }
 
-// Accept settles the task: the escrow becomes the worker's pending payout,
-// available after the hold.
+// Terminal reports whether nothing can follow but what is on record only.
+func (s Snapshot) Terminal() bool { return s.State.Terminal() }
+
+// Accept pays the pending delivery one slot: it becomes the worker's pending
+// payout, available after the hold. The last slot settles the task. While
+// every slot is held by a case it returns ErrSlotFrozen.
 func (s Snapshot) Accept(a Actor, id PayoutID, hold time.Duration, now time.Time) (Change, error) {
 	if err := s.decidable(a); err != nil {
 		return Change{}, err
 	}
-	return s.settle(EventAccepted, id, hold, now), nil
+	p := Payment{ID: id, Hold: hold}
+	if s.Mode == ModeOpen {
+		return s.acceptOpen(p, now)
+	}
+	return s.settle(EventAccepted, ByPublisher, p, now), nil
 }
 
-func (s Snapshot) settle(e Event, id PayoutID, hold time.Duration, now time.Time) Change {
-	c := s.change(e)
-	d := *s.Delivery
-	d.State, d.Review = DeliveryAccepted, &Review{Decision: DecisionAccept, At: now}
-	c.Payout = &Payout{ID: id, Account: d.Worker, Task: s.ID, Delivery: d.ID, Amount: s.Escrow.Total(),
-		Class: Earned, AvailableAt: now.Add(hold), HoldReason: HoldSettlement}
-	d.Payout = c.Payout
-	c.Transfers = transfers(TransferPayout, s.Escrow, Earned, Transfer{
-		Debit: EscrowAccount(s.ID), Credit: PendingAccount(d.Worker), Account: d.Worker, Counterparty: s.Publisher, Task: s.ID})
-	c.Snapshot.Delivery = &d
-	c.Snapshot.endClaim(ClaimSettled, now)
-	c.Snapshot.close(Settled)
-	return c
-}
-
-// Reject refuses the pending delivery. While attempts and time are left the
-// worker keeps the same claim to revise it; otherwise the claim ends. Either
-// way the worker has AppealWindow to appeal.
+// Reject refuses the pending delivery; the worker has AppealWindow to appeal,
+// and may revise it while attempts and time are left.
 func (s Snapshot) Reject(a Actor, r Rejection, now time.Time) (Change, error) {
 	if err := s.decidable(a); err != nil {
 		return Change{}, err
@@ -317,14 +295,15 @@ func (s Snapshot) Reject(a Actor, r Rejection, now time.Time) (Change, error) {
 	until := now.Add(AppealWindow)
 	d := *s.Delivery
 	d.State = DeliveryRejected
-	d.Review = &Review{Decision: DecisionReject, Reason: r.Reason, Rule: r.Rule, Quote: r.Quote, At: now, AppealBy: &until}
-	c.Snapshot.Delivery, c.Snapshot.AppealBy, c.Snapshot.CaseUntil = &d, &until, nil
-	if s.Attempts < s.MaxAttempts && now.Before(s.Deadline) {
-		c.Snapshot.lease(now)
+	d.Review = &Review{Decision: DecisionReject, By: ByPublisher, Reason: r.Reason, Rule: r.Rule, Quote: r.Quote, At: now, AppealBy: &until}
+	c.Snapshot.Delivery = &d
+	c.endCase(CaseMoot, now)
+	if s.Mode == ModeOpen {
+		c.Snapshot.Delivery.DueAt = &until
+		c.rest(c.everyOther(), now)
 		return c, nil
 	}
-	c.Snapshot.endClaim(ClaimRejected, now)
-	c.Snapshot.State, c.Snapshot.DueAt = InReview, &until
+	c.rejectedExclusive(until, now)
 	return c, nil
 }
 
@@ -358,23 +337,24 @@ func (s Snapshot) Withdraw(a Actor, now time.Time) (Change, error) {
 		return Change{}, ErrNotFound
 	case a.Account != s.Delivery.Worker:
 		return Change{}, ErrForbidden
-	case s.State != InReview || s.Delivery.State != DeliveryPending:
+	case s.Terminal() || s.Delivery.State != DeliveryPending:
 		return Change{}, ErrDeliveryNotPending
 	}
 	c := s.change(EventWithdrawn)
 	d := *s.Delivery
-	d.State = DeliveryWithdrawn
-	c.Snapshot.Delivery, c.Snapshot.CaseUntil = &d, nil
-	if now.Before(s.Deadline) && s.Attempts < s.MaxAttempts {
-		c.Snapshot.lease(now)
+	d.State, d.DueAt = DeliveryWithdrawn, nil
+	c.Snapshot.Delivery = &d
+	c.endCase(CaseMoot, now)
+	if s.Mode == ModeOpen {
+		c.rest(c.everyOther(), now)
 		return c, nil
 	}
-	c.Snapshot.endClaim(ClaimWithdrawn, now)
-	c.leave(now)
+	c.withdrawnExclusive(now)
 	return c, nil
 }
 
-// Cancel closes an open task with an exact refund.
+// Cancel closes an open task; what is not paid goes back exactly. In open mode
+// nothing may be pending, appealable or in a case.
 func (s Snapshot) Cancel(a Actor, _ time.Time) (Change, error) {
 	switch {
 	case a.Account != s.Publisher:
@@ -385,49 +365,39 @@ func (s Snapshot) Cancel(a Actor, _ time.Time) (Change, error) {
 		return Change{}, ErrDeliveryPending
 	case s.State != Open:
 		return Change{}, ErrTaskNotOpen
+	case s.Mode == ModeOpen && s.live() > 0:
+		return Change{}, ErrDeliveryPending
 	}
 	c := s.change(EventCancelled)
-	c.refund(Cancelled)
+	c.refund(s.endOf(Cancelled))
 	return c, nil
+}
+
+// endOf is how a task ends that stops with unpaid slots: settled if any was
+// paid.
+func (s Snapshot) endOf(otherwise State) State {
+	if s.Slots < s.MaxAccepted {
+		return Settled
+	}
+	return otherwise
 }
 
 // Due reports whether the clock must act before anything else may.
 func (s Snapshot) Due(now time.Time) bool { return s.DueAt != nil && !now.Before(*s.DueAt) }
 
-// Tick makes the transition of a clock that has run out. The snapshot's
-// Delivery must be the pending one, if there is one.
-func (s Snapshot) Tick(id PayoutID, hold time.Duration, now time.Time) Change {
-	pending := s.Delivery != nil && s.Delivery.State == DeliveryPending
-	switch {
-	case s.State == Open:
-		c := s.change(EventExpired)
-		c.refund(Expired)
-		return c
-	case s.State == Claimed:
-		c := s.change(EventLeaseEnded)
-		c.Snapshot.endClaim(ClaimExpired, now)
-		c.leave(now)
-		return c
-	case pending && s.Delivery.Report.Verdict != VerdictError:
-		return s.settle(EventSilenceAccept, id, hold, now)
-	case pending && s.CaseUntil == nil:
-		c := s.change(EventCaseOpened)
-		until := now.Add(CaseWindow)
-		c.Snapshot.CaseUntil, c.Snapshot.DueAt = &until, &until
-		return c
-	case pending:
-		c := s.change(EventCaseClosed)
-		d := *s.Delivery
-		d.State = DeliveryWithdrawn
-		c.Snapshot.Delivery = &d
-		c.Snapshot.endClaim(ClaimClosed, now)
-		c.leave(now)
-		return c
-	default:
-		c := s.change(EventReopened)
-		c.leave(now)
-		return c
+// Tick makes the transition of a clock that has run out. The snapshot must be
+// one for the clock: Delivery is the one that is due first.
+func (s Snapshot) Tick(ids ClockIDs, hold time.Duration, now time.Time) Change {
+	if s.Mode == ModeOpen {
+		return s.tickOpen(ids, hold, now)
 	}
+	return s.tickExclusive(ids, hold, now)
+}
+
+// ClockIDs are what the clock would call a payout or a case.
+type ClockIDs struct {
+	Payout PayoutID
+	Case   CaseID
 }
 
 // Action is a next step that a party can take now.
@@ -435,26 +405,48 @@ type Action struct {
 	Name string
 	// Due is when the clock acts instead, nil if it does not.
 	Due *time.Time
+	// Delivery is the one concerned, "" if it is the task or several.
+	Delivery DeliveryID
 }
 
-// PendingActions are the actor's next steps on the task.
+// PendingActions are the actor's next steps on the task, the most urgent
+// first.
 func (s Snapshot) PendingActions(a Actor) []Action {
-	var names []string
-	switch {
-	case s.State == Open && a.Account == s.Publisher:
-		names = []string{"cancel"}
-	case s.State == Open && a.Worker() && s.Attempts < s.MaxAttempts:
-		names = []string{"claim"}
-	case s.State == Claimed && s.Claim != nil && s.Claim.Worker == a.Account:
-		names = []string{"deliver", "renew", "release"}
-	case s.State == InReview && s.Delivery != nil && s.Delivery.State == DeliveryPending && a.Account == s.Publisher:
-		names = []string{"accept", "reject"}
-	case s.State == InReview && s.Delivery != nil && s.Delivery.State == DeliveryPending && a.Account == s.Delivery.Worker:
-		names = []string{"withdraw"}
+	out := []Action{}
+	add := func(due *time.Time, d DeliveryID, names ...string) {
+		for _, n := range names {
+			out = append(out, Action{Name: n, Due: due, Delivery: d})
+		}
 	}
-	out := make([]Action, 0, len(names))
-	for _, n := range names {
-		out = append(out, Action{Name: n, Due: s.DueAt})
+	pending := s.Delivery != nil && s.Delivery.State == DeliveryPending && !s.Terminal()
+	own := a.Account != "" && a.Account == s.Publisher
+	if s.CanAppeal != nil {
+		add(&s.CanAppeal.By, s.CanAppeal.Delivery, "appeal")
+	}
+	switch {
+	case s.Mode == ModeOpen && own:
+		if all := s.everyOther(); all.Pending > 0 {
+			add(all.Review, "", "review")
+		}
+		if s.State == Open && s.live() == 0 {
+			add(s.DueAt, "", "cancel")
+		}
+	case s.Mode == ModeOpen && pending && a.Account == s.Delivery.Worker:
+		add(s.Delivery.DueAt, s.Delivery.ID, "withdraw")
+	case s.Mode == ModeOpen:
+		if s.State == Open && a.Worker() && s.Attempts < s.MaxAttempts {
+			add(&s.Deadline, "", "deliver")
+		}
+	case s.State == Open && own:
+		add(s.DueAt, "", "cancel")
+	case s.State == Open && a.Worker() && s.Attempts < s.MaxAttempts:
+		add(s.DueAt, "", "claim")
+	case s.State == Claimed && s.Claim != nil && s.Claim.Worker == a.Account:
+		add(s.DueAt, "", "deliver", "renew", "release")
+	case pending && own:
+		add(s.DueAt, s.Delivery.ID, "accept", "reject")
+	case pending && a.Account == s.Delivery.Worker:
+		add(s.DueAt, s.Delivery.ID, "withdraw")
 	}
 	return out
 }

@@ -95,7 +95,7 @@ func standing(t *testing.T, name string) (Snapshot, time.Time) {
 		c, err := s.Cancel(publisher, t0)
 		return reload(must(t, c, err)), t0.Add(time.Minute)
 	case "expired":
-		return reload(s.Tick("", hold, deadline)), deadline.Add(time.Minute)
+		return reload(s.Tick(ClockIDs{}, hold, deadline)), deadline.Add(time.Minute)
 	}
 	s = claimedAt(t, s, claimT)
 	if name == "claimed" {
@@ -117,7 +117,7 @@ func standing(t *testing.T, name string) (Snapshot, time.Time) {
 		return s, rejectT
 	case "in_review case":
 		at := *s.DueAt
-		return reload(s.Tick("", hold, at)), at.Add(time.Hour)
+		return reload(s.Tick(ClockIDs{}, hold, at)), at.Add(time.Hour)
 	case "in_review appeal", "claimed revise":
 		c, err := s.Reject(publisher, fair, rejectT)
 		return reload(must(t, c, err)), rejectT.Add(10 * time.Minute)
@@ -161,7 +161,7 @@ func apply(s Snapshot, event string, a Actor, now time.Time) (Change, error) {
 	case "cancel":
 		return s.Cancel(a, now)
 	case "tick":
-		return s.Tick("po", hold, *s.DueAt), nil
+		return s.Tick(ClockIDs{Payout: "po"}, hold, *s.DueAt), nil
 	}
 	panic(event)
 }
@@ -218,8 +218,8 @@ func over(hasDelivery bool) map[string]row {
 	return withHeld(m, all("!claim_stale"))
 }
 
-// table is the "Exclusive mode" table of lifecycle.md, spelled out.
-var table = map[string]map[string]row{
+// exclusiveWant is the "Exclusive mode" table of lifecycle.md, spelled out.
+var exclusiveWant = map[string]map[string]row{
 	"open": withHeld(map[string]row{
 		"claim":  {"!own_task", "claimed", "claimed"},
 		"accept": all("!not_found"), "reject": all("!not_found"), "withdraw": all("!not_found"),
@@ -275,7 +275,7 @@ var table = map[string]map[string]row{
 }
 
 func TestEveryEventInEveryStateByEveryRole(t *testing.T) {
-	for name, byEvent := range table {
+	for name, byEvent := range exclusiveWant {
 		if len(byEvent) != len(events) {
 			t.Fatalf("%s: the table has %d events, want %d", name, len(byEvent), len(events))
 		}
@@ -380,7 +380,7 @@ func checkMoney(t *testing.T, before Snapshot, c Change, now time.Time) {
 		t.Fatalf("payout %+v in state %s", c.Payout, s.State)
 	}
 	if c.Payout != nil {
-		p := Payout{ID: c.Payout.ID, Account: s.Delivery.Worker, Task: s.ID, Delivery: s.Delivery.ID,
+		p := Payout{ID: c.Payout.ID, GrantedPart: before.Escrow.Granted, Account: s.Delivery.Worker, Task: s.ID, Delivery: s.Delivery.ID,
 			Amount: before.Escrow.Total(), Class: Earned, AvailableAt: now.Add(hold), HoldReason: HoldSettlement}
 		if *c.Payout != p {
 			t.Errorf("payout %+v, want %+v", *c.Payout, p)
@@ -438,7 +438,7 @@ func checkClaim(t *testing.T, before, s Snapshot, now time.Time) {
 
 // TestTransitionsDoNotWriteToTheirReceiver holds package doc to "pure".
 func TestTransitionsDoNotWriteToTheirReceiver(t *testing.T) {
-	for name := range table {
+	for name := range exclusiveWant {
 		for _, event := range events {
 			for _, a := range roles {
 				t.Run(name+"/"+event+"/"+a.Handle, func(t *testing.T) {
@@ -481,7 +481,7 @@ func TestPublishMovesTheSplitIntoEscrowGrantedFirst(t *testing.T) {
 
 func TestHumansMayNotWork(t *testing.T) {
 	for _, a := range []Actor{person, {Account: publisher.Account, Kind: Human}, {Account: holder.Account, Kind: Human}} {
-		for name := range table {
+		for name := range exclusiveWant {
 			for _, event := range events[:7] {
 				s, now := standing(t, name)
 				if _, err := apply(s, event, a, now); !errors.Is(err, ErrForbidden) {
@@ -628,7 +628,7 @@ func TestLeave(t *testing.T) {
 	}
 	ways := map[string]func(Snapshot, time.Time) (Change, error){
 		"last fail": last(VerdictFail),
-		"lease end": func(s Snapshot, now time.Time) (Change, error) { return s.Tick("", hold, now), nil },
+		"lease end": func(s Snapshot, now time.Time) (Change, error) { return s.Tick(ClockIDs{}, hold, now), nil },
 	}
 	for name, way := range ways {
 		for _, c := range []struct {
@@ -769,7 +769,7 @@ func TestCaseRunsSevenDaysThenReopensOrExpiresAndWithdrawsTheDelivery(t *testing
 		if late {
 			want, s.Deadline = Expired, *s.DueAt
 		}
-		c := s.Tick("po", hold, *s.DueAt)
+		c := s.Tick(ClockIDs{Payout: "po"}, hold, *s.DueAt)
 		if c.Event != EventCaseClosed || c.Snapshot.State != want || c.Snapshot.Delivery.State != DeliveryWithdrawn || c.Snapshot.CaseUntil != nil {
 			t.Errorf("late %v: %s %s %s %v", late, c.Event, c.Snapshot.State, c.Snapshot.Delivery.State, c.Snapshot.CaseUntil)
 		}
@@ -865,7 +865,7 @@ func TestRejectionNeedsReasonAndGround(t *testing.T) {
 // TestPendingActionsAreExactlyWhatTheTableAllows: what is offered succeeds, and
 // what succeeds is offered.
 func TestPendingActionsAreExactlyWhatTheTableAllows(t *testing.T) {
-	for name := range table {
+	for name := range exclusiveWant {
 		for _, a := range roles {
 			s, now := standing(t, name)
 			var offered, allowed []string

@@ -60,9 +60,9 @@ var auditChecks = []string{
 	`SELECT 'escrow_missing' AS check_name, b.account AS subject, b.amount AS want, 0::bigint AS got
 	FROM balance b
 	WHERE b.account LIKE 'escrow:%' AND NOT EXISTS (SELECT 1 FROM tasks t WHERE b.account = 'escrow:' || t.id)`,
-	// Live tasks hold their whole reward.
-	`SELECT 'escrow_reward' AS check_name, 'escrow:' || id AS subject, reward * max_accepted AS want, escrow_granted + escrow_earned AS got
-	FROM tasks WHERE due_at IS NOT NULL AND escrow_granted + escrow_earned <> reward * max_accepted`,
+	// Live tasks hold the rewards of all unpaid slots.
+	`SELECT 'escrow_reward' AS check_name, 'escrow:' || id AS subject, reward * slots AS want, escrow_granted + escrow_earned AS got
+	FROM tasks WHERE due_at IS NOT NULL AND escrow_granted + escrow_earned <> reward * slots`,
 	// Pending balances equal their payout rows.
 	`SELECT 'pending_' || class AS check_name, account AS subject,
 		COALESCE(b.amount, 0)::bigint AS want, COALESCE(x.amount, 0)::bigint AS got
@@ -72,13 +72,29 @@ var auditChecks = []string{
 		FROM payouts WHERE state = 'pending' GROUP BY account_id, class
 	) x USING (account, class)
 	WHERE COALESCE(b.amount, 0) <> COALESCE(x.amount, 0)`,
-	// A settled task paid exactly one accepted delivery its reward.
-	`SELECT 'settlement' AS check_name, 'task:' || t.id AS subject, t.reward AS want, COALESCE(sum(y.amount), 0)::bigint AS got
+	// A task paid as much as it has slots used up, less what went back.
+	`SELECT 'settlement' AS check_name, 'task:' || t.id AS subject,
+		(t.reward * (t.max_accepted - t.slots) - COALESCE(r.back, 0))::bigint AS want, COALESCE(y.paid, 0)::bigint AS got
 	FROM tasks t
-	LEFT JOIN deliveries d ON d.task_id = t.id AND d.state = 'accepted'
-	LEFT JOIN payouts y ON y.delivery_id = d.id
-	WHERE t.state = 'settled'
-	GROUP BY t.id HAVING COALESCE(sum(y.amount), 0) <> t.reward`,
+	LEFT JOIN (SELECT task_id, sum(amount) AS paid FROM payouts GROUP BY task_id) y ON y.task_id = t.id
+	LEFT JOIN (SELECT task_id, sum(amount) AS back FROM transfers WHERE kind = 'refund' GROUP BY task_id) r ON r.task_id = t.id
+	WHERE t.reward * (t.max_accepted - t.slots) - COALESCE(r.back, 0) <> COALESCE(y.paid, 0)`,
+	// Each accepted delivery has one payout, and no other has any.
+	`SELECT 'payout' AS check_name, 'delivery:' || d.id AS subject, 1::bigint AS want, count(y.id)::bigint AS got
+	FROM deliveries d LEFT JOIN payouts y ON y.delivery_id = d.id
+	WHERE d.state IN ('accepted', 'reversed') OR y.id IS NOT NULL
+	GROUP BY d.id, d.state
+	HAVING count(y.id) <> 1 OR d.state NOT IN ('accepted', 'reversed')`,
+	// Reversed payouts went back whole.
+	`SELECT 'reversal' AS check_name, 'task:' || y.task_id AS subject, y.amount AS want, COALESCE(x.amount, 0)::bigint AS got
+	FROM (SELECT task_id, sum(amount)::bigint AS amount FROM payouts WHERE state = 'reversed' GROUP BY task_id) y
+	LEFT JOIN (SELECT task_id, sum(amount) AS amount FROM transfers WHERE kind = 'reversal' GROUP BY task_id) x USING (task_id)
+	WHERE y.amount <> COALESCE(x.amount, 0)`,
+	// Every frozen slot has an open case.
+	`SELECT 'frozen' AS check_name, 'task:' || t.id AS subject, count(k.id)::bigint AS want, t.frozen::bigint AS got
+	FROM tasks t LEFT JOIN cases k ON k.task_id = t.id AND k.closed_at IS NULL AND k.frozen
+	WHERE t.due_at IS NOT NULL
+	GROUP BY t.id HAVING count(k.id) <> t.frozen`,
 }
 
 // Audit recomputes every balance and escrow from the ledger entries, on one

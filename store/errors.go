@@ -33,6 +33,7 @@ var byConstraint = map[string]error{
 	"uploads_blob_fkey":          errRaceLost,
 	"messages_clarification":     market.ErrClarificationUsed,
 	"task_reports_once":          market.ErrAlreadyDone,
+	"cases_once":                 market.ErrAlreadyDone,
 }
 
 // translate turns what the database says into errors that callers know.
@@ -54,6 +55,8 @@ func translate(err error) error {
 	switch {
 	case pg.Code == "GH001":
 		return market.ErrIdempotencyInProgress
+	case pg.Code == "GH004":
+		return market.ErrObjectionClosed
 	case pg.Code == "53100":
 		return errors.Join(market.ErrStorageFull, err)
 	case pg.Code[:2] == "57" || pg.Code[:2] == "08" || pg.Code == "53300":

@@ -39,7 +39,7 @@ func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, deli
 		var b pgx.Batch
 		b.Queue(selectHolder, hash, s.now())
 		if wanted {
-			b.Queue(selectSnapshot, string(id), nullID(delivery), nil, hash)
+			b.Queue(selectSnapshot, nullID(delivery), nil, hash, false, string(id))
 		}
 		found := c.SendBatch(ctx, &b)
 		defer found.Close()
@@ -73,5 +73,5 @@ func (s *Store) snapshot(ctx context.Context, by *Caller, id market.TaskID, deli
 	if snap == nil || snap.ID != id || by.seen.delivery != delivery || (delivery != "" && snap.Delivery == nil) {
 		return s.load(ctx, by.Account, id, delivery)
 	}
-	return *snap, nil
+	return *snap, s.complete(ctx, snap)
 }

@@ -124,7 +124,8 @@ func (s *Store) OwnTasks(ctx context.Context, id market.AccountID, role market.R
 		SELECT `+taskColumns+`
 		FROM tasks t JOIN accounts p ON p.id = t.publisher_id
 		WHERE (($2 <> 'worker' AND t.publisher_id = $1)
-			OR ($2 <> 'publisher' AND EXISTS (SELECT 1 FROM claims c WHERE c.worker_id = $1 AND c.task_id = t.id)))
+			OR ($2 <> 'publisher' AND (EXISTS (SELECT 1 FROM claims c WHERE c.worker_id = $1 AND c.task_id = t.id)
+				OR EXISTS (SELECT 1 FROM deliveries d WHERE d.worker_id = $1 AND d.task_id = t.id))))
 			AND ($3 = '' OR t.state = $3)
 			AND ($4::uuid IS NULL OR t.id < $4::uuid)
 		ORDER BY t.id DESC

@@ -33,20 +33,20 @@ func toDocument(v any) string {
 const taskColumns = `
 	t.id, t.publisher_id, p.handle AS publisher, t.state, t.version, t.epoch, t.title, t.brief, t.skills, t.mode,
 	t.reward, t.payload, t.output_schema, t.rules, t.attachments, t.auto_accept, t.claim_minutes, t.review_hours, t.max_attempts,
-	t.max_accepted, t.deadline, t.created_at, t.escrow_granted, t.escrow_earned, t.due_at, t.appeal_by, t.case_until`
+	t.max_accepted, t.deadline, t.created_at, t.slots, t.frozen, t.paused_at, t.escrow_granted, t.escrow_earned, t.due_at, t.appeal_by, t.case_until`
 
 // taskTargets is where the taskColumns go.
 func taskTargets(t *market.Task) []any {
 	return []any{
 		&t.ID, &t.Publisher, &t.PublisherHandle, &t.State, &t.Version, &t.Epoch, &t.Title, &t.Brief, &t.Skills, &t.Mode,
 		&t.Reward, &t.Payload, &t.OutputSchema, &t.Rules, &t.Attachments, &t.AutoAccept, &t.ClaimMinutes, &t.ReviewHours, &t.MaxAttempts,
-		&t.MaxAccepted, &t.Deadline, &t.CreatedAt, &t.Escrow.Granted, &t.Escrow.Earned, &t.DueAt, &t.AppealBy, &t.CaseUntil,
+		&t.MaxAccepted, &t.Deadline, &t.CreatedAt, &t.Slots, &t.Frozen, &t.PausedAt, &t.Escrow.Granted, &t.Escrow.Earned, &t.DueAt, &t.AppealBy, &t.CaseUntil,
 	}
 }
 
 const deliveryColumns = `
 	d.id, d.task_id, d.claim_id, d.worker_id, dw.handle, d.state, d.attempt, d.output, d.summary_text,
-	d.attachments, d.report, d.review, d.created_at`
+	d.attachments, d.report, d.review, d.created_at, d.due_at, d.in_case`
 
 // deliveryRow is a delivery of an outer join: all nil if there is none.
 type deliveryRow struct {
@@ -60,13 +60,14 @@ type deliveryRow struct {
 	attachments            []market.Attachment
 	report                 *market.Report
 	review                 *market.Review
-	created                *time.Time
+	created, due           *time.Time
+	inCase                 *bool
 }
 
 // targets is where the deliveryColumns go.
 func (r *deliveryRow) targets() []any {
 	return []any{&r.id, &r.task, &r.claim, &r.worker, &r.handle, &r.state, &r.attempt, &r.output, &r.summary,
-		&r.attachments, &r.report, &r.review, &r.created}
+		&r.attachments, &r.report, &r.review, &r.created, &r.due, &r.inCase}
 }
 
 // delivery is nil for an outer join without a match.
@@ -74,10 +75,14 @@ func (r *deliveryRow) delivery() *market.Delivery {
 	if r.id == nil {
 		return nil
 	}
-	return &market.Delivery{ID: *r.id, Task: *r.task, Claim: *r.claim, Worker: *r.worker, WorkerHandle: *r.handle,
+	d := &market.Delivery{ID: *r.id, Task: *r.task, Worker: *r.worker, WorkerHandle: *r.handle,
 		State: market.DeliveryState(*r.state), Attempt: *r.attempt,
 		Package: market.Package{Output: r.output, SummaryText: *r.summary, Attachments: r.attachments},
-		Report:  *r.report, Review: r.review, CreatedAt: *r.created}
+		Report:  *r.report, Review: r.review, CreatedAt: *r.created, DueAt: r.due, InCase: *r.inCase}
+	if r.claim != nil {
+		d.Claim = *r.claim
+	}
+	return d
 }
 
 const claimColumns = `
@@ -105,30 +110,62 @@ func (r *claimRow) claim(t market.Task) *market.Claim {
 		ClaimedAt: *r.claimed, LeaseFrom: *r.leaseFrom, ExpiresAt: *r.expiry}
 }
 
-// selectSnapshot reads a task ($1) with its live claim and one delivery: the
-// named one ($2), else the pending one. Attempts are those of the delivery's
-// worker, else of the actor, who is named ($3) or known by the hash of a key
-// ($4).
-const selectSnapshot = `
+// selectSnapshots reads tasks with their live claim and one delivery: the named
+// one ($1); else, for the clock ($4), the one that is due first; else in
+// exclusive mode the pending one, in open mode the actor's own pending one.
+// Attempts are those of the delivery's worker, else of the actor, who is named
+// ($2) or known by the hash of a key ($3). Of an open task its other live
+// deliveries are summed up: first the actor's own that can be appealed.
+const selectSnapshots = `
 	SELECT ` + taskColumns + `, ` + deliveryColumns + `, ` + claimColumns + `,
 		(SELECT count(*) FROM deliveries u
-		 WHERE u.task_id = t.id AND u.attempt > 0 AND u.worker_id =
-			COALESCE(d.worker_id, $3::uuid, (SELECT k.account_id FROM api_keys k WHERE k.hash = $4::bytea)))
+		 WHERE u.task_id = t.id AND u.attempt > 0 AND u.worker_id = COALESCE(d.worker_id, me.id)),
+		own.live, own.due, o.live, o.pending, o.review, o.due
 	FROM tasks t
+	CROSS JOIN (SELECT COALESCE($2::uuid, (SELECT k.account_id FROM api_keys k WHERE k.hash = $3::bytea)) AS id) me
 	JOIN accounts p ON p.id = t.publisher_id
 	LEFT JOIN claims c ON c.task_id = t.id AND c.ended_at IS NULL
 	LEFT JOIN accounts cw ON cw.id = c.worker_id
-	LEFT JOIN deliveries d ON d.task_id = t.id
-		AND CASE WHEN $2::uuid IS NULL THEN d.state = 'pending' ELSE d.id = $2::uuid END
+	LEFT JOIN deliveries d ON d.task_id = t.id AND d.id = CASE
+		WHEN $1::uuid IS NOT NULL THEN $1::uuid
+		WHEN t.mode = 'exclusive' AND $4::boolean THEN (
+			SELECT x.id FROM deliveries x WHERE x.task_id = t.id AND (x.state = 'pending' OR x.in_case) LIMIT 1)
+		WHEN t.mode = 'exclusive' THEN (
+			SELECT x.id FROM deliveries x WHERE x.task_id = t.id AND x.state = 'pending' AND x.claim_id IS NOT NULL)
+		WHEN $4::boolean THEN (
+			SELECT x.id FROM deliveries x
+			WHERE x.task_id = t.id AND x.due_at IS NOT NULL AND NOT (t.paused_at IS NOT NULL AND x.state = 'pending' AND NOT x.in_case)
+			ORDER BY x.due_at, x.id LIMIT 1)
+		ELSE (
+			SELECT x.id FROM deliveries x
+			WHERE x.task_id = t.id AND x.worker_id = me.id AND x.state = 'pending' AND x.claim_id IS NULL)
+		END
 	LEFT JOIN accounts dw ON dw.id = d.worker_id
-	WHERE t.id = $1`
+	LEFT JOIN LATERAL (
+		SELECT count(*) AS live, min(x.due_at) AS due FROM deliveries x
+		WHERE t.mode = 'open' AND x.task_id = t.id AND x.due_at IS NOT NULL AND x.id IS DISTINCT FROM d.id
+			AND x.worker_id = me.id AND x.state = 'rejected' AND NOT x.in_case
+	) own ON true
+	LEFT JOIN LATERAL (
+		SELECT count(*) AS live, count(*) FILTER (WHERE x.state = 'pending') AS pending,
+			min(x.due_at) FILTER (WHERE x.state = 'pending' AND NOT x.in_case) AS review,
+			min(x.due_at) FILTER (WHERE x.state <> 'pending' OR x.in_case) AS due
+		FROM deliveries x
+		WHERE t.mode = 'open' AND x.task_id = t.id AND x.due_at IS NOT NULL AND x.id IS DISTINCT FROM d.id
+			AND NOT COALESCE(x.worker_id = me.id AND x.state = 'rejected' AND NOT x.in_case, false)
+	) o ON true`
 
-// scanSnapshot reads what selectSnapshot found.
+// selectSnapshot is selectSnapshots of one task ($5).
+const selectSnapshot = selectSnapshots + `
+	WHERE t.id = $5`
+
+// scanSnapshot reads what selectSnapshots found.
 func scanSnapshot(row pgx.Row) (market.Snapshot, error) {
 	var s market.Snapshot
 	var d deliveryRow
 	var c claimRow
-	targets := append(append(append(taskTargets(&s.Task), d.targets()...), c.targets()...), &s.Attempts)
+	targets := append(append(append(taskTargets(&s.Task), d.targets()...), c.targets()...), &s.Attempts,
+		&s.Waivable.Live, &s.Waivable.Window, &s.Others.Live, &s.Others.Pending, &s.Others.Review, &s.Others.Window)
 	if err := row.Scan(targets...); err != nil {
 		return market.Snapshot{}, err
 	}
@@ -136,19 +173,31 @@ func scanSnapshot(row pgx.Row) (market.Snapshot, error) {
 	return s, nil
 }
 
-// load reads a task as selectSnapshot says. An absent task, or an absent named
-// delivery, is market.ErrNotFound.
+// load reads a task for the actor as selectSnapshots says. An absent task, or
+// an absent named delivery, is market.ErrNotFound.
 func (s *Store) load(ctx context.Context, actor market.AccountID, id market.TaskID, delivery market.DeliveryID) (market.Snapshot, error) {
+	return s.loadOne(ctx, nullID(delivery), nullID(actor), nil, false, string(id))
+}
+
+// loadForClock reads a task with the delivery that is due first.
+func (s *Store) loadForClock(ctx context.Context, id market.TaskID) (market.Snapshot, error) {
+	return s.loadOne(ctx, nil, nil, nil, true, string(id))
+}
+
+func (s *Store) loadOne(ctx context.Context, args ...any) (market.Snapshot, error) {
 	var snap market.Snapshot
 	err := s.read(ctx, func(c *pgx.Conn) error {
 		var err error
-		snap, err = scanSnapshot(c.QueryRow(ctx, selectSnapshot, string(id), nullID(delivery), nullID(actor), nil))
+		snap, err = scanSnapshot(c.QueryRow(ctx, selectSnapshot, args...))
 		return err
 	})
-	if err == nil && delivery != "" && snap.Delivery == nil {
+	if err == nil && args[0] != nil && snap.Delivery == nil {
 		err = sql.ErrNoRows
 	}
-	return snap, translate(err)
+	if err != nil {
+		return market.Snapshot{}, translate(err)
+	}
+	return snap, s.complete(ctx, &snap)
 }
 
 // nullID makes an absent id NULL.

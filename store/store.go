@@ -47,6 +47,7 @@ type Store struct {
 	opts Options
 	// holding is set while this store holds the clocks of all others.
 	holding atomic.Bool
+	busy    busy
 }
 
 // Open connects to a migrated database.

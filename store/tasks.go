@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"guildhall/market"
@@ -72,6 +71,9 @@ func (s *Store) ClaimTask(ctx context.Context, by Caller, id market.TaskID) (mar
 type Lease struct {
 	Claim market.ClaimID
 	Epoch int64
+	// Missing is what the caller left out, for a delivery on an exclusive
+	// task, where it must name its claim.
+	Missing []market.FieldError
 }
 
 // RenewClaim extends the caller's lease.
@@ -113,6 +115,9 @@ func (s *Store) OpenDelivery(ctx context.Context, by Caller, id market.TaskID, l
 	if err != nil {
 		return market.Snapshot{}, err
 	}
+	if t.Mode == market.ModeExclusive && len(l.Missing) > 0 {
+		return t, market.Invalid(l.Missing)
+	}
 	return t, t.CanDeliver(by.Actor, l.Claim, l.Epoch)
 }
 
@@ -134,9 +139,10 @@ func (s *Store) Deliver(ctx context.Context, by Caller, t market.Snapshot, l Lea
 	return after, err
 }
 
-// AcceptDelivery settles the task in favour of the pending delivery: the
-// escrow becomes the worker's payout, pending for the hold. Of concurrent
-// decisions one wins; the others get market.ErrDeliveryNotPending.
+// AcceptDelivery pays the pending delivery one reward, pending for the hold;
+// the last one settles the task. Of concurrent decisions on a delivery one
+// wins, the others get market.ErrDeliveryNotPending; of accepts on an open task
+// as many as there are slots.
 func (s *Store) AcceptDelivery(ctx context.Context, by Caller, id market.TaskID, delivery market.DeliveryID) (market.Snapshot, error) {
 	payout := newID[market.PayoutID]()
 	return s.transition(ctx, by, id, delivery, func(t market.Snapshot, now time.Time) (market.Change, error) {
@@ -157,32 +163,4 @@ func (s *Store) WithdrawDelivery(ctx context.Context, by Caller, id market.TaskI
 	return s.transition(ctx, by, id, delivery, func(t market.Snapshot, now time.Time) (market.Change, error) {
 		return t.Withdraw(by.Actor, now)
 	})
-}
-
-// Sweep lets every clock act that has run out, at most limit tasks and limit
-// payouts, and forgets idempotency keys and sessions that are over. It may
-// run on several nodes at once. It returns how much it did: nothing while
-// another store holds the clocks.
-func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
-	if held, err := s.clocksHeld(ctx); held || err != nil {
-		return 0, err
-	}
-	var due []market.TaskID
-	err := s.db.SelectContext(ctx, &due, `SELECT id FROM tasks WHERE due_at <= $1 ORDER BY due_at LIMIT $2`, s.now(), limit)
-	if err != nil {
-		return 0, translate(err)
-	}
-	var failed []error // one task that cannot move must not hold up the others
-	for _, id := range due {
-		if err := s.tick(ctx, id); err != nil {
-			failed = append(failed, fmt.Errorf("the clock of task %s: %w", id, err))
-		}
-	}
-	released, err := s.release(ctx, "", limit)
-	failed = append(failed, err)
-	_, err = s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
-	failed = append(failed, translate(err))
-	failed = append(failed, s.collect(ctx, limit))
-	_, err = s.db.ExecContext(ctx, `DELETE FROM sessions WHERE expiry < $1`, s.now())
-	return len(due) + released, errors.Join(append(failed, translate(err))...)
 }

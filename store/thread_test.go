@@ -291,3 +291,33 @@ func TestTaskReports(t *testing.T) {
 		t.Errorf("got %+v, %v", list, err)
 	}
 }
+
+// TestOpenModeThread lets an agent talk freely from its first delivery on.
+func TestOpenModeThread(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	publisher, worker, other := agent(t, s), agent(t, s), agent(t, s)
+	d := draft(10)
+	d.Mode = market.ModeOpen
+	task, err := s.PublishTask(t.Context(), publisher, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	say(t, s, worker, task.ID, "How long may it be?")
+	if _, err := s.PostMessage(t.Context(), worker, task.ID, "And how short?"); !errors.Is(err, market.ErrClarificationUsed) {
+		t.Errorf("got %v, want %v", err, market.ErrClarificationUsed)
+	}
+	opened, err := s.OpenDelivery(t.Context(), worker, task.ID, store.Lease{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Deliver(t.Context(), worker, opened, store.Lease{}, pack(), report(market.VerdictFail)); err != nil {
+		t.Fatal(err)
+	}
+	if m := say(t, s, worker, task.ID, "It failed; I try again."); m.Clarification {
+		t.Error("a worker's message is a clarification")
+	}
+	if m := say(t, s, other, task.ID, "May I too?"); !m.Clarification {
+		t.Error("another agent's message is no clarification")
+	}
+}

@@ -20,7 +20,14 @@ const maxRaces = 10
 // clock that has run out acts first, so no caller depends on the sweep. If
 // another transition comes first the task is loaded and judged again.
 func (s *Store) transition(ctx context.Context, by Caller, id market.TaskID, delivery market.DeliveryID, decide rule) (market.Snapshot, error) {
-	for range maxRaces {
+	for n := range maxRaces {
+		if n == 1 { // the task is wanted: stand in line
+			done, err := s.busy.wait(ctx, id)
+			if err != nil {
+				return market.Snapshot{}, err
+			}
+			defer done()
+		}
 		now := s.now()
 		snap, err := s.snapshot(ctx, &by, id, delivery)
 		if err != nil {
@@ -50,7 +57,7 @@ func (s *Store) decideAndCommit(ctx context.Context, by Caller, snap market.Snap
 
 // tick makes the transition of a clock that has run out, if it still has.
 func (s *Store) tick(ctx context.Context, id market.TaskID) error {
-	snap, err := s.load(ctx, "", id, "")
+	snap, err := s.loadForClock(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -58,30 +65,54 @@ func (s *Store) tick(ctx context.Context, id market.TaskID) error {
 	if !snap.Due(now) {
 		return nil
 	}
-	_, err = s.apply(ctx, Caller{}, snap, snap.Tick(newID[market.PayoutID](), s.opts.Hold, now), now)
+	_, err = s.apply(ctx, Caller{}, snap, snap.Tick(clockIDs(), s.opts.Hold, now), now)
 	if errors.Is(err, errRaceLost) {
 		return nil
 	}
 	return err
 }
 
+func clockIDs() market.ClockIDs {
+	return market.ClockIDs{Payout: newID[market.PayoutID](), Case: newID[market.CaseID]()}
+}
+
 // apply makes a change true in one transaction and returns the snapshot after.
 func (s *Store) apply(ctx context.Context, by Caller, was market.Snapshot, c market.Change, now time.Time) (market.Snapshot, error) {
-	after := c.Snapshot
-	if c.Event != market.EventPublished {
-		after.Version++
+	after, e, err := effectOf(by, was, c, now)
+	if err != nil {
+		return market.Snapshot{}, err
 	}
 	var b batch
 	if err := b.once(by, after, now); err != nil {
 		return market.Snapshot{}, err
 	}
+	if c.PayoutChange != market.PayoutAsIs {
+		b.Queue(`SELECT hold_payout($1, $2)`, string(c.Payout.ID), now)
+	}
+	b.effect(e)
+	b.post(c.Transfers, now) // last: the wallet is the contended row
+	return after, s.commit(ctx, &b)
+}
+
+// effectOf is the statement that makes a change true, but for wallets, and the
+// snapshot after it.
+func effectOf(by Caller, was market.Snapshot, c market.Change, now time.Time) (market.Snapshot, effect, error) {
 	var e effect
+	after := c.Snapshot
+	if c.Event != market.EventPublished {
+		after.Version++
+	}
+	if err := c.Legal(); err != nil {
+		return after, e, err
+	}
 	e.add(insertEvent, after.ID, after.Version, now, c.Event, nullID(by.Account), nullID(by.Key)) // first: it decides races
 	e.task(c, after)
 	e.listing(c.Was, after.Task)
 	e.claim(was.Claim, c)
 	e.delivery(was.Delivery, c)
-	e.payout(c.Payout)
+	e.others(c, now)
+	e.operators(c)
+	e.payout(c)
 	switch {
 	case c.Event == market.EventPublished:
 		e.attach(by.Account, after.ID, "", after.Attachments)
@@ -89,9 +120,7 @@ func (s *Store) apply(ctx context.Context, by Caller, was market.Snapshot, c mar
 		e.attach(by.Account, after.ID, after.Delivery.ID, after.Delivery.Attachments)
 	}
 	e.post(c.Transfers, now)
-	b.effect(e)
-	b.post(c.Transfers, now) // last: the wallet is the contended row
-	return after, s.commit(ctx, &b)
+	return after, e, nil
 }
 
 var (
@@ -100,13 +129,13 @@ var (
 	insertTask = part{"newtask", `
 		INSERT INTO tasks (id, publisher_id, state, version, title, brief, skills, mode, reward, payload, output_schema,
 			rules, attachments, auto_accept, claim_minutes, review_hours, max_attempts, max_accepted, deadline, created_at,
-			escrow_granted, escrow_earned, due_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`}
+			escrow_granted, escrow_earned, due_at, slots)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`}
 	insertSecrets = part{"secrets", `
 		INSERT INTO task_secrets (task_id, hidden, samples) VALUES ($1, $2, $3)`}
 	updateTask = part{"task", `
 		UPDATE tasks SET state = $2, version = $3, epoch = $4, escrow_granted = $5, escrow_earned = $6,
-			due_at = $7, appeal_by = $8, case_until = $9
+			due_at = $7, appeal_by = $8, case_until = $9, slots = $10, frozen = $11, paused_at = $12
 		WHERE id = $1`}
 	insertListing = part{"list", `
 		INSERT INTO task_skills (skill, task_id, reward, deadline)
@@ -119,23 +148,42 @@ var (
 	updateClaim = part{"claim", `
 		UPDATE claims SET lease_from = $2, expires_at = $3, ended_at = $4, outcome = $5 WHERE id = $1`}
 	insertDelivery = part{"newdelivery", `
-		INSERT INTO deliveries (id, task_id, claim_id, worker_id, state, attempt, output, summary_text, attachments, report, review, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`}
+		INSERT INTO deliveries (id, task_id, claim_id, worker_id, state, attempt, output, summary_text, attachments, report, review, created_at, due_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`}
 	updateDelivery = part{"delivery", `
-		UPDATE deliveries SET state = $2, review = $3 WHERE id = $1`}
+		UPDATE deliveries SET state = $2, review = $3, due_at = $4, in_case = $5 WHERE id = $1`}
+	waiveAppeals = part{"waive", `
+		UPDATE deliveries SET due_at = NULL
+		WHERE task_id = $1 AND worker_id = $2 AND id <> $3 AND state = 'rejected' AND due_at IS NOT NULL AND NOT in_case`}
+	notSelected = part{"notselected", `
+		UPDATE deliveries SET state = 'not_selected', due_at = NULL
+		WHERE task_id = $1 AND id <> $2 AND state = 'pending' AND due_at IS NOT NULL`}
+	resumeReviews = part{"resume", `
+		UPDATE deliveries SET due_at = LEAST(due_at + ($3::timestamptz - $4::timestamptz), $5::timestamptz)
+		WHERE task_id = $1 AND id <> $2 AND state = 'pending' AND NOT in_case AND due_at IS NOT NULL`}
+	insertCase = part{"newcase", `
+		INSERT INTO cases (id, task_id, delivery_id, kind, opened_by, text, frozen, opened_at, due_at, available_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`}
+	updateCase = part{"case", `
+		UPDATE cases SET closed_at = $2, outcome = $3, share = $4, note = $5, decided_by = $6 WHERE id = $1`}
 	insertPayout = part{"payout", `
-		INSERT INTO payouts (id, account_id, task_id, delivery_id, amount, class, available_at, hold_reason, state)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'pending')`}
+		INSERT INTO payouts (id, account_id, task_id, delivery_id, amount, class, available_at, hold_reason, granted_part, state)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending')`}
+	holdPayout = part{"hold", `
+		UPDATE payouts SET available_at = $2, hold_reason = $3 WHERE id = $1 AND state = 'pending'`}
+	reversePayout = part{"reverse", `
+		UPDATE payouts SET state = 'reversed' WHERE id = $1 AND state = 'pending'`}
 )
 
 func (e *effect) task(c market.Change, t market.Snapshot) {
 	if c.Event != market.EventPublished {
-		e.add(updateTask, t.ID, t.State, t.Version, t.Epoch, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.AppealBy, t.CaseUntil)
+		e.add(updateTask, t.ID, t.State, t.Version, t.Epoch, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.AppealBy, t.CaseUntil,
+			t.Slots, t.Frozen, t.PausedAt)
 		return
 	}
 	e.add(insertTask, t.ID, t.Publisher, t.State, t.Version, t.Title, t.Brief, t.Skills, t.Mode, t.Reward, rawJSON(t.Payload), rawJSON(t.OutputSchema),
 		toDocument(orEmpty(t.Rules)), toDocument(orEmpty(t.Attachments)), t.AutoAccept, t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
-		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt)
+		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.Slots)
 	if secrets := c.Secrets; !secrets.Empty() {
 		var hidden, samples any
 		if len(secrets.Hidden) > 0 {
@@ -181,16 +229,49 @@ func (e *effect) delivery(was *market.Delivery, c market.Change) {
 	}
 	switch {
 	case c.NewDelivery:
-		e.add(insertDelivery, d.ID, d.Task, d.Claim, d.Worker, d.State, d.Attempt, rawJSON(d.Output), d.SummaryText,
-			toDocument(orEmpty(d.Attachments)), toDocument(d.Report), review, d.CreatedAt)
+		e.add(insertDelivery, d.ID, d.Task, nullID(d.Claim), d.Worker, d.State, d.Attempt, rawJSON(d.Output), d.SummaryText,
+			toDocument(orEmpty(d.Attachments)), toDocument(d.Report), review, d.CreatedAt, d.DueAt)
 	default:
-		e.add(updateDelivery, d.ID, d.State, review)
+		e.add(updateDelivery, d.ID, d.State, review, d.DueAt, d.InCase)
 	}
 }
 
-func (e *effect) payout(p *market.Payout) {
-	if p != nil {
-		e.add(insertPayout, p.ID, p.Account, p.Task, p.Delivery, p.Amount, p.Class, p.AvailableAt, p.HoldReason)
+// others changes the deliveries besides the snapshot's.
+func (e *effect) others(c market.Change, now time.Time) {
+	s := c.Snapshot
+	if c.Waive {
+		e.add(waiveAppeals, s.ID, s.Delivery.Worker, s.Delivery.ID)
+	}
+	if c.NotSelected {
+		e.add(notSelected, s.ID, s.Delivery.ID)
+	}
+	if c.ResumeFrom != nil && !c.NotSelected && s.Others.Pending+s.Waivable.Pending > 0 {
+		e.add(resumeReviews, s.ID, s.Delivery.ID, now, *c.ResumeFrom, now.Add(time.Duration(s.ReviewHours)*time.Hour))
+	}
+}
+
+// operators writes the case that the change opens or closes.
+func (e *effect) operators(c market.Change) {
+	k := c.Snapshot.Case
+	switch {
+	case k == nil:
+	case c.NewCase:
+		e.add(insertCase, k.ID, k.Task, k.Delivery, k.Kind, nullID(k.OpenedBy), k.Text, k.Frozen, k.OpenedAt, k.DueAt, k.AvailableAt)
+	case k.ClosedAt != nil:
+		e.add(updateCase, k.ID, k.ClosedAt, k.Outcome, k.Share, k.Note, nullID(k.DecidedBy))
+	}
+}
+
+func (e *effect) payout(c market.Change) {
+	p := c.Payout
+	switch {
+	case p == nil:
+	case c.PayoutChange == market.PayoutHeld:
+		e.add(holdPayout, p.ID, p.AvailableAt, p.HoldReason)
+	case c.PayoutChange == market.PayoutReversed:
+		e.add(reversePayout, p.ID)
+	default:
+		e.add(insertPayout, p.ID, p.Account, p.Task, p.Delivery, p.Amount, p.Class, p.AvailableAt, p.HoldReason, p.GrantedPart)
 	}
 }
 
