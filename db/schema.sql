@@ -145,6 +145,19 @@ CREATE TABLE public.logins (
     sessions_from timestamp with time zone
 );
 
+CREATE TABLE public.messages (
+    id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    number bigint NOT NULL,
+    author_id uuid NOT NULL,
+    key_id uuid,
+    at timestamp with time zone NOT NULL,
+    text text NOT NULL,
+    clarification boolean NOT NULL,
+    CONSTRAINT messages_number CHECK ((number > 0)),
+    CONSTRAINT messages_text CHECK (((char_length(text) >= 1) AND (char_length(text) <= 4000)))
+);
+
 CREATE TABLE public.payouts (
     id uuid NOT NULL,
     account_id uuid NOT NULL,
@@ -179,6 +192,19 @@ CREATE TABLE public.task_events (
     event text NOT NULL,
     actor_id uuid,
     key_id uuid
+);
+
+CREATE TABLE public.task_reports (
+    id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    reporter_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    text text NOT NULL,
+    state text NOT NULL,
+    CONSTRAINT task_reports_reason CHECK ((reason = ANY (ARRAY['scam'::text, 'illegal'::text, 'harmful'::text, 'spam'::text, 'other'::text]))),
+    CONSTRAINT task_reports_state CHECK ((state = ANY (ARRAY['open'::text, 'closed'::text]))),
+    CONSTRAINT task_reports_text CHECK ((char_length(text) <= 1000))
 );
 
 CREATE TABLE public.task_secrets (
@@ -235,6 +261,12 @@ CREATE TABLE public.tasks (
     CONSTRAINT tasks_slots CHECK ((((slots >= 0) AND (slots <= max_accepted)) AND ((frozen >= 0) AND (frozen <= slots)))),
     CONSTRAINT tasks_state CHECK ((state = ANY (ARRAY['open'::text, 'claimed'::text, 'in_review'::text, 'settled'::text, 'cancelled'::text, 'expired'::text]))),
     CONSTRAINT tasks_terminal_is_empty CHECK (((state = ANY (ARRAY['settled'::text, 'cancelled'::text, 'expired'::text])) = ((escrow_granted + escrow_earned) = 0)))
+);
+
+CREATE TABLE public.thread_reads (
+    task_id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    read_to bigint NOT NULL
 );
 
 CREATE TABLE public.transfers (
@@ -320,6 +352,12 @@ ALTER TABLE ONLY public.idempotency
 ALTER TABLE ONLY public.logins
     ADD CONSTRAINT logins_pkey PRIMARY KEY (account_id);
 
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT messages_number_key UNIQUE (task_id, number);
+
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT messages_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_delivery_key UNIQUE (delivery_id);
 
@@ -335,6 +373,9 @@ ALTER TABLE ONLY public.sessions
 ALTER TABLE ONLY public.task_events
     ADD CONSTRAINT task_events_pkey PRIMARY KEY (task_id, version);
 
+ALTER TABLE ONLY public.task_reports
+    ADD CONSTRAINT task_reports_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.task_secrets
     ADD CONSTRAINT task_secrets_pkey PRIMARY KEY (task_id);
 
@@ -343,6 +384,9 @@ ALTER TABLE ONLY public.task_skills
 
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.thread_reads
+    ADD CONSTRAINT thread_reads_pkey PRIMARY KEY (task_id, account_id);
 
 ALTER TABLE ONLY public.transfers
     ADD CONSTRAINT transfers_pkey PRIMARY KEY (id);
@@ -383,11 +427,17 @@ CREATE INDEX idempotency_created ON public.idempotency USING btree (created_at);
 
 CREATE UNIQUE INDEX logins_email_key ON public.logins USING btree (lower(email));
 
+CREATE UNIQUE INDEX messages_clarification ON public.messages USING btree (task_id, author_id) WHERE clarification;
+
 CREATE INDEX payouts_due ON public.payouts USING btree (available_at) WHERE (state = 'pending'::text);
 
 CREATE INDEX payouts_pending ON public.payouts USING btree (account_id) WHERE (state = 'pending'::text);
 
 CREATE INDEX sessions_expiry ON public.sessions USING btree (expiry);
+
+CREATE UNIQUE INDEX task_reports_once ON public.task_reports USING btree (task_id, reporter_id) WHERE (state = 'open'::text);
+
+CREATE INDEX task_reports_open ON public.task_reports USING btree (id) WHERE (state = 'open'::text);
 
 CREATE INDEX task_skills_deadline ON public.task_skills USING btree (skill, deadline, task_id);
 
@@ -414,6 +464,8 @@ CREATE INDEX transfers_account ON public.transfers USING btree (account_id, id);
 CREATE INDEX uploads_blob ON public.uploads USING btree (sha256);
 
 CREATE INDEX uploads_unused ON public.uploads USING btree (created_at) WHERE (NOT used);
+
+CREATE TRIGGER messages_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.messages FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER task_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.task_events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
@@ -464,6 +516,12 @@ ALTER TABLE ONLY public.deliveries
 ALTER TABLE ONLY public.logins
     ADD CONSTRAINT logins_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
 
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT messages_author_fkey FOREIGN KEY (author_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT messages_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
 
@@ -473,6 +531,12 @@ ALTER TABLE ONLY public.payouts
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
 
+ALTER TABLE ONLY public.task_reports
+    ADD CONSTRAINT task_reports_reporter_fkey FOREIGN KEY (reporter_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.task_reports
+    ADD CONSTRAINT task_reports_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
 ALTER TABLE ONLY public.task_secrets
     ADD CONSTRAINT task_secrets_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
 
@@ -481,6 +545,12 @@ ALTER TABLE ONLY public.task_skills
 
 ALTER TABLE ONLY public.tasks
     ADD CONSTRAINT tasks_publisher_fkey FOREIGN KEY (publisher_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.thread_reads
+    ADD CONSTRAINT thread_reads_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.thread_reads
+    ADD CONSTRAINT thread_reads_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
 
 ALTER TABLE ONLY public.uploads
     ADD CONSTRAINT uploads_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);

@@ -56,7 +56,9 @@ type Handlers struct {
 	uploads   *limiter
 	addresses *limiter
 	// dryRuns throttles checks that no attempt or reward pays for, by account.
-	dryRuns  *limiter
+	dryRuns *limiter
+	// talk throttles messages and reports, by account.
+	talk     *limiter
 	hashing  chan struct{}
 	watchers *watchers
 	skills   *memo[[]market.SkillCount]
@@ -67,9 +69,10 @@ type Handlers struct {
 func New(o Options) http.Handler {
 	h := &Handlers{Options: o, registrations: newLimiter(20, 3*time.Minute),
 		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), uploads: newLimiter(120, 5*time.Second), dryRuns: newLimiter(30, 5*time.Second),
+		talk:    newLimiter(20, 5*time.Second),
 		hashing: make(chan struct{}, hashesAtOnce)}
 	h.sessions = h.newSessions()
-	h.watchers = newWatchers(o.Store.Versions)
+	h.watchers = newWatchers(o.Store.Pulses)
 	h.skills, h.stats = newMemo(countEvery, o.Store.Skills), newMemo(countEvery, o.Store.Stats)
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true

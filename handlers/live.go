@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"guildhall/market"
+	"guildhall/store"
 )
 
 // watchEvery is how often the tasks that somebody watches are looked at: one
@@ -20,31 +21,31 @@ const (
 
 // watchers tell who looks at a task that it has changed.
 type watchers struct {
-	versions func(context.Context, []market.TaskID) (map[market.TaskID]int64, error)
+	pulses func(context.Context, []market.TaskID) (map[market.TaskID]store.Pulse, error)
 
 	mu        sync.Mutex
-	tasks     map[market.TaskID]map[chan int64]bool
+	tasks     map[market.TaskID]map[chan store.Pulse]bool
 	addresses map[string]int
 	total     int
 	running   bool
 }
 
-func newWatchers(versions func(context.Context, []market.TaskID) (map[market.TaskID]int64, error)) *watchers {
-	return &watchers{versions: versions, tasks: map[market.TaskID]map[chan int64]bool{}, addresses: map[string]int{}}
+func newWatchers(pulses func(context.Context, []market.TaskID) (map[market.TaskID]store.Pulse, error)) *watchers {
+	return &watchers{pulses: pulses, tasks: map[market.TaskID]map[chan store.Pulse]bool{}, addresses: map[string]int{}}
 }
 
-// watch returns a channel that receives the task's newest version whenever it
+// watch returns a channel that receives the task's present pulse whenever it
 // is looked at, and how to stop. It returns market.ErrRateLimited to an address
 // that watches too much.
-func (w *watchers) watch(id market.TaskID, address string) (<-chan int64, func(), error) {
+func (w *watchers) watch(id market.TaskID, address string) (<-chan store.Pulse, func(), error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.total >= maxWatchers || w.addresses[address] >= maxWatchersAddress {
 		return nil, nil, tooOften(time.Minute)
 	}
-	c := make(chan int64, 1)
+	c := make(chan store.Pulse, 1)
 	if w.tasks[id] == nil {
-		w.tasks[id] = map[chan int64]bool{}
+		w.tasks[id] = map[chan store.Pulse]bool{}
 	}
 	w.tasks[id][c] = true
 	w.total++
@@ -56,7 +57,7 @@ func (w *watchers) watch(id market.TaskID, address string) (<-chan int64, func()
 	return c, func() { w.leave(id, c, address) }, nil
 }
 
-func (w *watchers) leave(id market.TaskID, c chan int64, address string) {
+func (w *watchers) leave(id market.TaskID, c chan store.Pulse, address string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.tasks[id], c)
@@ -78,7 +79,7 @@ func (w *watchers) run() {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		found, err := w.versions(ctx, ids)
+		found, err := w.pulses(ctx, ids)
 		cancel()
 		if err != nil {
 			continue // the next look will tell
@@ -97,17 +98,17 @@ func (w *watchers) watched() (ids []market.TaskID, ok bool) {
 	return ids, w.running
 }
 
-// tell passes versions on; who has not read the last one gets the newer.
-func (w *watchers) tell(found map[market.TaskID]int64) {
+// tell passes pulses on; who has not read the last one gets the newer.
+func (w *watchers) tell(found map[market.TaskID]store.Pulse) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id, version := range found {
+	for id, pulse := range found {
 		for c := range w.tasks[id] {
 			select {
 			case <-c:
 			default:
 			}
-			c <- version
+			c <- pulse
 		}
 	}
 }

@@ -121,7 +121,9 @@ type taskSummaryJSON struct {
 	AutoAccept   bool           `json:"autoAccept"`
 	Deadline     time.Time      `json:"deadline"`
 	CreatedAt    time.Time      `json:"createdAt"`
-	Untrusted    []string       `json:"untrusted"`
+	// Thread is for its parties, where their own tasks are read.
+	Thread    *threadJSON `json:"thread,omitempty"`
+	Untrusted []string    `json:"untrusted"`
 }
 
 type taskJSON struct {
@@ -269,4 +271,45 @@ func casesOf(all []market.Case, id market.DeliveryID) []caseJSON {
 		}
 	}
 	return out
+}
+
+type threadJSON struct {
+	Messages int64 `json:"messages"`
+	Unread   int64 `json:"unread"`
+}
+
+// threadShape is nil for who has no part in the task's thread.
+func threadShape(threads map[market.TaskID]market.Thread, id market.TaskID) *threadJSON {
+	t, ok := threads[id]
+	if !ok {
+		return nil
+	}
+	return &threadJSON{Messages: t.Messages, Unread: t.Unread}
+}
+
+type messageJSON struct {
+	ID            market.MessageID `json:"id"`
+	Author        partyJSON        `json:"author"`
+	Text          string           `json:"text"`
+	At            time.Time        `json:"at"`
+	Clarification bool             `json:"clarification"`
+	Mine          bool             `json:"mine"`
+	Untrusted     []string         `json:"untrusted"`
+}
+
+// messageShape is a message as the account ("" for a stranger) sees it.
+func messageShape(by market.AccountID) func(market.Message) messageJSON {
+	return func(m market.Message) messageJSON {
+		return messageJSON{ID: m.ID, Author: partyJSON{m.AuthorHandle}, Text: m.Text, At: m.At, Clarification: m.Clarification,
+			Mine: by != "" && m.Author == by, Untrusted: []string{"text"}}
+	}
+}
+
+type taskReportJSON struct {
+	ID     market.ReportID `json:"id"`
+	TaskID market.TaskID   `json:"taskId"`
+	Reason string          `json:"reason"`
+	Text   string          `json:"text"`
+	State  string          `json:"state"`
+	At     time.Time       `json:"at"`
 }

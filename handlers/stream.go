@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"guildhall/market"
+	"guildhall/store"
 	"guildhall/views"
 )
 
@@ -19,7 +20,16 @@ const (
 	streamLife  = 30 * time.Minute // then the browser connects anew
 )
 
-// watchTask streams the status of a task as it changes.
+// look is what of a task its page shows.
+type look struct {
+	pulse store.Pulse
+	// seen is the number of the last message that is not new to the visitor.
+	seen int64
+	// thread is the message that the visitor came for, 0 for the newest.
+	thread int64
+}
+
+// watchTask streams the status of a task and its thread as they change.
 func (h *Handlers) watchTask(r *request) (answer, error) {
 	id, err := r.taskID()
 	if err != nil {
@@ -30,11 +40,12 @@ func (h *Handlers) watchTask(r *request) (answer, error) {
 		return answer{}, err
 	}
 	q := query{r: r}
-	shown := q.number("v", s.Version, 0, 1<<53)
+	shown := look{thread: q.number("thread", 0, 0, 1<<53), seen: q.number("seen", 0, 0, 1<<53),
+		pulse: store.Pulse{Version: q.number("v", s.Version, 0, 1<<53), Messages: q.number("m", 0, 0, 1<<53)}}
 	if err := market.Invalid(q.bad); err != nil {
 		return answer{}, err
 	}
-	versions, leave, err := h.watchers.watch(id, r.echo.RealIP())
+	pulses, leave, err := h.watchers.watch(id, r.echo.RealIP())
 	if err != nil {
 		return answer{}, err
 	}
@@ -44,11 +55,11 @@ func (h *Handlers) watchTask(r *request) (answer, error) {
 		header.Set("Content-Type", "text/event-stream")
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Accel-Buffering", "no")
-		return h.streamStatus(r, w, id, shown, versions)
+		return h.streamTask(r, w, s, shown, pulses)
 	}}, nil
 }
 
-func (h *Handlers) streamStatus(r *request, w http.ResponseWriter, id market.TaskID, shown int64, versions <-chan int64) error {
+func (h *Handlers) streamTask(r *request, w http.ResponseWriter, s market.Snapshot, shown look, pulses <-chan store.Pulse) error {
 	ctx, cancel := context.WithTimeout(r.ctx(), streamLife)
 	defer cancel()
 	out := &stream{w: w, control: http.NewResponseController(w)}
@@ -57,7 +68,18 @@ func (h *Handlers) streamStatus(r *request, w http.ResponseWriter, id market.Tas
 	if err := out.send(": connected\n\n"); err != nil {
 		return err
 	}
-	for last := shown; ; {
+	// Pages are connected while they are looked at, and not when they are
+	// fetched ahead: what they show is read.
+	read := func(messages int64) error {
+		if shown.thread > 0 {
+			return nil // an older part
+		}
+		return h.markRead(ctx, r, s.Task, messages)
+	}
+	if err := read(shown.pulse.Messages); err != nil {
+		return err
+	}
+	for last := shown.pulse; ; {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -67,24 +89,28 @@ func (h *Handlers) streamStatus(r *request, w http.ResponseWriter, id market.Tas
 			if err := out.send(": still here\n\n"); err != nil {
 				return err
 			}
-		case v := <-versions:
-			if v == last {
+		case p := <-pulses:
+			if p == last {
 				continue
 			}
-			last = v
-			event, err := h.statusEvent(ctx, r, id, shown)
+			event, err := h.taskEvent(ctx, r, s.ID, shown, last, p)
 			if err != nil {
 				return err
 			}
 			if err := out.send(event); err != nil {
 				return err
 			}
+			last = p
+			if err := read(p.Messages); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// statusEvent is the status block as one event.
-func (h *Handlers) statusEvent(ctx context.Context, r *request, id market.TaskID, shown int64) (string, error) {
+// taskEvent is what has changed on a task's page between two pulses, as one
+// event.
+func (h *Handlers) taskEvent(ctx context.Context, r *request, id market.TaskID, shown look, last, now store.Pulse) (string, error) {
 	s, err := h.Store.Task(ctx, r.actor, id)
 	if err != nil {
 		return "", err
@@ -93,12 +119,23 @@ func (h *Handlers) statusEvent(ctx context.Context, r *request, id market.TaskID
 	if err != nil {
 		return "", err
 	}
-	v.Shown = shown
 	var b bytes.Buffer
-	if err := views.Status(v).Render(ctx, &b); err != nil {
-		return "", err
+	v.Shown = shown.pulse.Version
+	if now.Version != last.Version {
+		v.Thread = views.ThreadView{Shown: shown.pulse.Messages, Seen: shown.seen, At: shown.thread}
+		if err := views.Status(v).Render(ctx, &b); err != nil {
+			return "", err
+		}
 	}
-	return fmt.Sprintf("id: %d\ndata: %s\n\n", s.Version, strings.ReplaceAll(b.String(), "\n", "\ndata: ")), nil
+	if now.Messages != last.Messages {
+		if v.Thread, err = h.threadView(ctx, id, shown); err != nil {
+			return "", err
+		}
+		if err := views.ThreadPart(v, true).Render(ctx, &b); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("id: %d\ndata: %s\n\n", now.Version, strings.NewReplacer("\r\n", "\ndata: ", "\r", "\ndata: ", "\n", "\ndata: ").Replace(b.String())), nil
 }
 
 // stream writes events, each within its own time.

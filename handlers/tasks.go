@@ -126,6 +126,13 @@ func (h *Handlers) showTask(r *request) (answer, error) {
 		return answer{}, err
 	}
 	shape := taskShape(s, r.actor)
+	if r.visitor == nil {
+		threads, err := h.Store.Threads(r.ctx(), r.actor.Account, []market.TaskID{id})
+		if err != nil {
+			return answer{}, err
+		}
+		shape.Thread = threadShape(threads, id)
+	}
 	if r.visitor == nil && r.actor.Account == s.Publisher {
 		secrets, err := h.Store.Secrets(r.ctx(), id)
 		if err != nil {
@@ -133,8 +140,16 @@ func (h *Handlers) showTask(r *request) (answer, error) {
 		}
 		shape.Samples = secrets.Samples
 	}
+	q := query{r: r}
+	at := q.number("thread", 0, 0, 1<<53)
 	return answer{json: shape, tagged: true, page: func(ctx context.Context) (views.Screen, error) {
+		if err := market.Invalid(q.bad); err != nil {
+			return views.Screen{}, err
+		}
 		v, err := h.taskView(ctx, r, s, views.Form{})
+		if err == nil {
+			err = h.showThread(ctx, r, &v, at)
+		}
 		return views.Task(ctx, v), err
 	}}, err
 }
@@ -186,6 +201,9 @@ func (h *Handlers) taskAgain(r *request, id market.TaskID, show func(context.Con
 			return views.Screen{}, err
 		}
 		v, err := h.taskView(ctx, r, s, views.Form{Values: r.form, Problem: &p})
+		if err == nil {
+			err = h.showThread(ctx, r, &v, 0)
+		}
 		return show(ctx, v), err
 	}
 }
@@ -207,9 +225,22 @@ func (h *Handlers) listOwnTasks(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	found := page(tasks, limit, summary, func(t market.Task) any { return map[string]any{"id": t.ID} })
+	ids := make([]market.TaskID, len(tasks))
+	for i, t := range tasks {
+		ids[i] = t.ID
+	}
+	threads, err := h.Store.Threads(r.ctx(), r.actor.Account, ids)
+	if err != nil {
+		return answer{}, err
+	}
+	own := func(t market.Task) taskSummaryJSON {
+		out := summary(t)
+		out.Thread = threadShape(threads, t.ID)
+		return out
+	}
+	found := page(tasks, limit, own, func(t market.Task) any { return map[string]any{"id": t.ID} })
 	return answer{json: found, page: func(ctx context.Context) (views.Screen, error) {
-		return views.Console(ctx, views.ConsoleView{Tasks: tasks[:len(found.Items)], State: state, Next: text(found.NextCursor), Later: id != "", Now: time.Now()}), nil
+		return views.Console(ctx, views.ConsoleView{Tasks: tasks[:len(found.Items)], Threads: threads, State: state, Next: text(found.NextCursor), Later: id != "", Now: time.Now()}), nil
 	}}, nil
 }
 

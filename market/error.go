@@ -127,6 +127,7 @@ var (
 	ErrVerificationFailed    = sentinel(KindInvalid, "verification_failed")
 	ErrDeliveryPending       = sentinel(KindConflict, "delivery_pending")
 	ErrDeliveryNotPending    = sentinel(KindConflict, "delivery_not_pending")
+	ErrClarificationUsed     = sentinel(KindConflict, "clarification_used")
 	ErrOpenMode              = sentinel(KindConflict, "open_mode")
 	ErrSlotFrozen            = sentinel(KindConflict, "slot_frozen")
 	ErrAppealClosed          = sentinel(KindConflict, "appeal_closed")

@@ -24,7 +24,16 @@ const (
 // so that scanners can find leaked keys and a typo costs no query.
 func NewKey(prefix string) string {
 	secret := randomText(secretSize, base62)
-	return prefix + secret + keySum(secret)
+	return prefix + secret + keySum(summed(prefix, secret))
+}
+
+// summed is what the checksum of a key is of. Of other keys than an agent's
+// the prefix is in it, so that a wrong one is found as well.
+func summed(prefix, secret string) string {
+	if prefix == AgentKeyPrefix {
+		return secret
+	}
+	return prefix + secret
 }
 
 // randomText draws n characters evenly from the alphabet.
@@ -58,11 +67,12 @@ func keySum(secret string) string {
 
 // WellFormedKey reports whether the key can be one of ours.
 func WellFormedKey(key string) bool {
-	rest, ok := strings.CutPrefix(key, AgentKeyPrefix)
-	if !ok {
-		rest, ok = strings.CutPrefix(key, OperatorKeyPrefix)
+	for _, prefix := range []string{AgentKeyPrefix, OperatorKeyPrefix} {
+		if rest, ok := strings.CutPrefix(key, prefix); ok {
+			return len(rest) == secretSize+sumSize && strings.Trim(rest, base62) == "" && keySum(summed(prefix, rest[:secretSize])) == rest[secretSize:]
+		}
 	}
-	return ok && len(rest) == secretSize+sumSize && strings.Trim(rest, base62) == "" && keySum(rest[:secretSize]) == rest[secretSize:]
+	return false
 }
 
 // HashKey is the only form in which a key is stored.

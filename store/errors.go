@@ -31,6 +31,8 @@ var byConstraint = map[string]error{
 	"accounts_referral_code_key": errRaceLost,
 	"attachments_blob_fkey":      errRaceLost,
 	"uploads_blob_fkey":          errRaceLost,
+	"messages_clarification":     market.ErrClarificationUsed,
+	"task_reports_once":          market.ErrAlreadyDone,
 	"cases_once":                 market.ErrAlreadyDone,
 }
 

@@ -34,22 +34,36 @@ func (s *Store) Timeline(ctx context.Context, id market.TaskID) ([]market.Happen
 	return out, nil
 }
 
-// Versions tells the newest version of each task.
-func (s *Store) Versions(ctx context.Context, ids []market.TaskID) (map[market.TaskID]int64, error) {
-	texts := make([]string, len(ids))
-	for i, id := range ids {
-		texts[i] = string(id)
-	}
+// Pulse changes whenever somebody who looks at a task would see it change.
+type Pulse struct {
+	// Version is that of the task, Messages how many its thread has.
+	Version, Messages int64
+}
+
+// Pulses tell the present pulse of each task.
+func (s *Store) Pulses(ctx context.Context, ids []market.TaskID) (map[market.TaskID]Pulse, error) {
 	var rows []struct {
-		ID      market.TaskID `db:"id"`
-		Version int64         `db:"version"`
+		ID       market.TaskID `db:"id"`
+		Version  int64         `db:"version"`
+		Messages int64         `db:"messages"`
 	}
-	if err := s.db.SelectContext(ctx, &rows, `SELECT id, version FROM tasks WHERE id = ANY ($1::uuid[])`, texts); err != nil {
+	if err := s.db.SelectContext(ctx, &rows, `
+		SELECT t.id, t.version, COALESCE((SELECT max(number) FROM messages m WHERE m.task_id = t.id), 0) AS messages
+		FROM tasks t
+		WHERE t.id = ANY ($1::uuid[])`, plainIDs(ids)); err != nil {
 		return nil, translate(err)
 	}
-	out := make(map[market.TaskID]int64, len(rows))
+	out := make(map[market.TaskID]Pulse, len(rows))
 	for _, r := range rows {
-		out[r.ID] = r.Version
+		out[r.ID] = Pulse{r.Version, r.Messages}
 	}
 	return out, nil
+}
+
+func plainIDs(ids []market.TaskID) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = string(id)
+	}
+	return out
 }

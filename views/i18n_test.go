@@ -147,6 +147,9 @@ func TestEveryValueHasWords(t *testing.T) {
 	for _, k := range market.RuleKinds() {
 		ids = append(ids, "rule_kind."+k, "rule."+k)
 	}
+	for _, r := range market.ReportReasons() {
+		ids = append(ids, "report_reason.for_"+r)
+	}
 	for _, v := range []string{"pass", "fail", "error"} {
 		ids = append(ids, "sample.pass_"+v, "sample.fail_"+v)
 	}

@@ -14,11 +14,15 @@ import (
 	"github.com/alecthomas/chroma/v2/styles"
 	"github.com/microcosm-cc/bluemonday"
 	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/renderer"
+	"github.com/yuin/goldmark/text"
+	"github.com/yuin/goldmark/util"
 )
 
 var (
-	markdown = goldmark.New(goldmark.WithExtensions(extension.GFM))
+	markdown = goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRendererOptions(renderer.WithNodeRenderers(util.Prioritized(tags{}, 1))))
 	// policy lets text through, not pictures: they would tell their host who
 	// reads a brief.
 	policy = func() *bluemonday.Policy {
@@ -33,6 +37,39 @@ var (
 	// headings of user text go below those of the page.
 	headings = regexp.MustCompile(`(</?)h([1-6])`)
 )
+
+// tags shows HTML in Markdown as the text that it is: who writes <year> means
+// it.
+type tags struct{}
+
+func (tags) RegisterFuncs(r renderer.NodeRendererFuncRegisterer) {
+	r.Register(ast.KindRawHTML, func(w util.BufWriter, source []byte, n ast.Node, entering bool) (ast.WalkStatus, error) {
+		if entering {
+			writeText(w, source, n.(*ast.RawHTML).Segments)
+		}
+		return ast.WalkContinue, nil
+	})
+	r.Register(ast.KindHTMLBlock, func(w util.BufWriter, source []byte, n ast.Node, entering bool) (ast.WalkStatus, error) {
+		block := n.(*ast.HTMLBlock)
+		if !entering {
+			return ast.WalkContinue, nil
+		}
+		_, _ = w.WriteString("<p>")
+		writeText(w, source, block.Lines())
+		if block.HasClosure() {
+			_, _ = w.WriteString(html.EscapeString(string(block.ClosureLine.Value(source))))
+		}
+		_, err := w.WriteString("</p>\n")
+		return ast.WalkContinue, err
+	})
+}
+
+func writeText(w util.BufWriter, source []byte, lines *text.Segments) {
+	for i := range lines.Len() {
+		line := lines.At(i)
+		_, _ = w.WriteString(html.EscapeString(string(line.Value(source)))) // the end of the block tells of an error
+	}
+}
 
 // Markdown is text by another account: Markdown without HTML or pictures.
 func Markdown(text string) templ.Component {

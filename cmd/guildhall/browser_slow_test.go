@@ -69,3 +69,27 @@ func TestNothingMovesOnASlowLine(t *testing.T) {
 		})
 	}
 }
+
+// TestLateExtension lets the script of live pages come long after htmx, which
+// the market has left in the cache.
+func TestLateExtension(t *testing.T) {
+	w := theWorld(t)
+	to, err := url.Parse(w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.FlushInterval = -1
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "hx-sse") {
+			time.Sleep(500 * time.Millisecond) // the line, not a wait for anything
+		}
+		proxy.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	b := newTab(t, s.URL)
+	b.open("/market")
+	b.until(`document.readyState === 'complete' && document.querySelector('.task')`)
+	b.open(w.open)
+	b.until(`document.querySelector('#status')._htmx?.sse?.status === 200`)
+}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"guildhall/market"
@@ -257,6 +258,11 @@ func (p *Player) call(ctx context.Context, by store.Caller, t *task, c *course, 
 		return p.Store.RejectDelivery(ctx, by, c.id, c.delivery, t.rejection(st.part))
 	case "withdraw":
 		return p.Store.WithdrawDelivery(ctx, by, c.id, c.delivery)
+	case "say", "answer": // an agent, the publisher
+		if _, err := p.Store.PostMessage(ctx, by, c.id, strings.TrimSpace(t.parts[st.part])); err != nil {
+			return market.Snapshot{}, err
+		}
+		return p.Store.Task(ctx, by.Actor, c.id)
 	}
 	return market.Snapshot{}, fmt.Errorf("there is no step %q", st.verb)
 }

@@ -173,9 +173,9 @@ func readStep(line string) (step, error) {
 	s := step{at: at, verb: words[1], who: words[2], part: words[3]}
 	switch s.verb {
 	case "accept", "cancel", "publish": // by the publisher
-	case "reject":
+	case "reject", "answer":
 		s.who, s.part = "", words[2]
-	case "claim", "renew", "release", "withdraw", "deliver", "fail":
+	case "claim", "say", "renew", "release", "withdraw", "deliver", "fail":
 	default:
 		return s, fmt.Errorf("there is no step %q", s.verb)
 	}

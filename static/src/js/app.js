@@ -9,6 +9,9 @@ setTimeout(() => { // after htmx, which waits as long
   if (document.getElementById("filters") && loaded && loaded.split("#")[0] !== location.href.split("#")[0]) location.reload();
 });
 
+// htmx from the cache may be at work before an extension that was not there has come: show it again what it did not know.
+setTimeout(() => all("[hx-sse\\:connect]").forEach((e) => { if (!e._htmx?.triggerSpecs?.length) globalThis.htmx?.process(e); }));
+
 // <form data-clean>: drop empty fields, so that a filter's URL is ?skill=ocr and not ?q=&min=&skill=ocr.
 document.addEventListener("formdata", (e) => {
   if (!e.target.matches("[data-clean]")) return;
@@ -66,6 +69,14 @@ document.addEventListener("keydown", (e) => {
 });
 document.addEventListener("click", (e) => {
   all("details.menu[open]").forEach((menu) => { if (!menu.contains(e.target)) menu.open = false; });
+});
+
+// <a data-here href="/page?part=3#there">: go there without loading the page again, if it is on it.
+document.addEventListener("click", (e) => {
+  const link = e.target.closest("a[data-here]");
+  if (!link || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey || !document.getElementById(link.hash.slice(1))) return;
+  e.preventDefault();
+  location.hash = link.hash;
 });
 
 // <time data-rel datetime>: the server prints the text; here it stays fresh.

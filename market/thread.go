@@ -1,0 +1,140 @@
+package market
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Ids of what is said about a task.
+type (
+	MessageID string
+	ReportID  string
+)
+
+// Limits of what is said about a task, in characters.
+const (
+	MaxMessage    = 4000
+	MaxReportText = 1000
+)
+
+// Message is one of a task's thread, which everybody who sees the task reads.
+type Message struct {
+	ID   MessageID
+	Task TaskID
+	// Number counts the thread's messages from 1 in the order in which they
+	// were written; the store gives it.
+	Number int64
+	Author AccountID
+	// AuthorHandle is filled in by the store for showing.
+	AuthorHandle string
+	At           time.Time
+	Text         string
+	// Clarification says that it is its author's one question before working.
+	Clarification bool
+}
+
+// Standing is what an account has done on a task so far.
+type Standing struct {
+	// Worked: it has claimed the task at some time, or delivered to it.
+	Worked bool
+	// Asked: it has used its clarification.
+	Asked bool
+}
+
+// Thread is what a party sees of a task's thread at a glance.
+type Thread struct {
+	Messages int64
+	// Unread are the messages of others that the party has not seen.
+	Unread int64
+	// ReadTo is the number of the last one that it has seen, 0 for none.
+	ReadTo int64
+}
+
+// Say is the actor's next message on the task. The publisher always may, also
+// after the end; so may an agent that has worked on the task. Any other agent
+// asks once, while the task is open. Other people only read.
+func (t Task) Say(a Actor, s Standing, id MessageID, text string, now time.Time) (Message, error) {
+	m := Message{ID: id, Task: t.ID, Author: a.Account, AuthorHandle: a.Handle, At: now, Text: text}
+	if a.Account != t.Publisher && !a.Worker() {
+		return m, ErrForbidden
+	}
+	var p problems
+	p.text("/text", visible(text), 1, MaxMessage)
+	switch {
+	case len(p) > 0:
+		return m, Invalid(p)
+	case a.Account == t.Publisher || s.Worked:
+		return m, nil
+	case t.State != Open:
+		return m, ErrTaskNotOpen
+	case s.Asked:
+		return m, ErrClarificationUsed
+	}
+	m.Clarification = true
+	return m, nil
+}
+
+// blanks are characters that Unicode calls letters or symbols and that show
+// nothing.
+const blanks = "\u115f\u1160\u2800\u3164\uffa0"
+
+// visible is the text, or "" if a reader would see nothing of it.
+func visible(s string) string {
+	seen := strings.IndexFunc(s, func(r rune) bool {
+		return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !unicode.Is(unicode.Mn, r) && !strings.ContainsRune(blanks, r)
+	})
+	if seen < 0 && ValidText(s) {
+		return ""
+	}
+	return s
+}
+
+// Reasons for reporting a task.
+const (
+	ReportScam    = "scam"
+	ReportIllegal = "illegal"
+	ReportHarmful = "harmful"
+	ReportSpam    = "spam"
+	ReportOther   = "other"
+)
+
+// ReportReasons lists them all.
+func ReportReasons() []string {
+	return []string{ReportScam, ReportIllegal, ReportHarmful, ReportSpam, ReportOther}
+}
+
+// ReportOpen is the state of a report that no operator has dealt with.
+const ReportOpen = "open"
+
+// TaskReport is what an account finds wrong with a task, for the operators.
+type TaskReport struct {
+	ID   ReportID
+	Task TaskID
+	// TaskTitle and ReporterHandle are filled in by the store for showing.
+	TaskTitle      string
+	Reporter       AccountID
+	ReporterHandle string
+	At             time.Time
+	Reason         string
+	Text           string
+	State          string
+}
+
+// Report is the actor's complaint about the task of another.
+func (t Task) Report(a Actor, id ReportID, reason, text string, now time.Time) (TaskReport, error) {
+	r := TaskReport{ID: id, Task: t.ID, TaskTitle: t.Title, Reporter: a.Account, ReporterHandle: a.Handle, At: now, Reason: reason, Text: text, State: ReportOpen}
+	if a.Account == t.Publisher {
+		return r, ErrForbidden
+	}
+	var p problems
+	switch {
+	case reason == "":
+		p.add("/reason", "required", nil)
+	case !slices.Contains(ReportReasons(), reason):
+		p.add("/reason", "choice", map[string]any{"Allowed": strings.Join(ReportReasons(), ", ")})
+	}
+	p.text("/text", text, 0, MaxReportText)
+	return r, Invalid(p)
+}
