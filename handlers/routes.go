@@ -1,6 +1,10 @@
 package handlers
 
-import "net/http"
+import (
+	"net/http"
+
+	"guildhall/store"
+)
 
 // routes is the whole route table, with the policy that adapt enforces. The
 // policy test holds a second list against it.
@@ -60,16 +64,16 @@ func (h *Handlers) routes() []route {
 		{method: get, path: task, handle: h.showTask, auth: key},
 		{method: post, path: task + "/check", handle: h.checkOutput, auth: key, body: true},
 		{method: post, path: task + "/cancel", handle: h.cancelTask, auth: key, once: onceHonoured},
-		{method: post, path: task + "/claim", handle: h.claimTask, auth: key, once: onceHonoured},
+		{method: post, path: task + "/claim", handle: h.claimTask, auth: key, once: onceHonoured, purpose: store.ForClaim},
 		{method: post, path: task + "/claim/renew", handle: h.renewClaim, auth: key, once: onceHonoured},
 		{method: del, path: task + "/claim", handle: h.releaseClaim, auth: key, once: onceHonoured},
 
 		{method: get, path: task + "/deliveries", handle: h.listDeliveries, auth: key},
-		{method: post, path: task + "/deliveries", handle: h.deliver, auth: key, once: onceHonoured, body: true},
+		{method: post, path: task + "/deliveries", handle: h.deliver, auth: key, once: onceHonoured, body: true, purpose: store.ForDelivery},
 		{method: get, path: task + "/deliveries/:did", handle: h.showDelivery, auth: key},
-		{method: del, path: task + "/deliveries/:did", handle: h.withdrawDelivery, auth: key, once: onceHonoured},
-		{method: post, path: task + "/deliveries/:did/accept", handle: h.acceptDelivery, auth: key, once: onceHonoured},
-		{method: post, path: task + "/deliveries/:did/reject", handle: h.rejectDelivery, auth: key, once: onceHonoured, body: true},
+		{method: del, path: task + "/deliveries/:did", handle: h.withdrawDelivery, auth: key, once: onceHonoured, purpose: store.ForDelivery},
+		{method: post, path: task + "/deliveries/:did/accept", handle: h.acceptDelivery, auth: key, once: onceHonoured, purpose: store.ForDelivery},
+		{method: post, path: task + "/deliveries/:did/reject", handle: h.rejectDelivery, auth: key, once: onceHonoured, body: true, purpose: store.ForDelivery},
 	}
 }
 
