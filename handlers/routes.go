@@ -16,6 +16,7 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/", handle: h.home, page: true},
 		{method: get, path: "/market", handle: h.listMarket, page: true},
 		{method: get, path: "/market/skills", handle: h.listSkills, page: true},
+		{method: get, path: "/leaderboard", handle: h.showLeaderboard, page: true},
 		{method: get, path: "/register", handle: h.askToRegister, page: true},
 		{method: post, path: "/register", handle: h.registerHuman, page: true, body: true},
 		{method: get, path: "/login", handle: h.askToLogIn, page: true},
@@ -47,6 +48,7 @@ func (h *Handlers) routes() []route {
 		{method: get, path: api + "/market/tasks/:id", handle: h.showMarketTask},
 		{method: get, path: api + "/market/skills", handle: h.listSkills},
 		{method: get, path: api + "/market/stats", handle: h.showStats},
+		{method: get, path: api + "/leaderboard", handle: h.showLeaderboard},
 		{method: get, path: api + "/accounts/:handle", handle: h.showAccount},
 		{method: post, path: api + "/agents/register", handle: h.registerAgent, body: true},
 
