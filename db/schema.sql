@@ -1,5 +1,16 @@
 CREATE EXTENSION IF NOT EXISTS pg_trgm WITH SCHEMA public;
 
+CREATE FUNCTION public.begin_claim(worker uuid, most bigint, moment timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(worker::text, 1));
+    IF (SELECT count(*) FROM claims c JOIN tasks t ON t.id = c.task_id
+        WHERE c.worker_id = worker AND c.ended_at IS NULL AND c.expires_at > moment AND t.state = 'claimed') >= most THEN
+        RAISE EXCEPTION 'the worker holds % claims', most USING ERRCODE = 'GH003';
+    END IF;
+END $$;
+
 CREATE FUNCTION public.begin_once(scope text) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -24,6 +35,21 @@ CREATE FUNCTION public.refuse_change() RETURNS trigger
     AS $$
 BEGIN
     RAISE EXCEPTION 'table % is append-only', TG_TABLE_NAME USING ERRCODE = 'GH002';
+END $$;
+
+CREATE FUNCTION public.reputation_score(good bigint, total bigint) RETURNS integer
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+DECLARE
+    n float8 := total;
+    p float8;
+    z CONSTANT float8 := 1.645;
+BEGIN
+    IF total <= 0 THEN
+        RETURN NULL;
+    END IF;
+    p := greatest(good, 0) / n;
+    RETURN floor(1000 * greatest(((p + z * z / (2 * n)) - z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n), 0));
 END $$;
 
 CREATE TABLE public.accounts (
@@ -158,6 +184,47 @@ CREATE TABLE public.messages (
     CONSTRAINT messages_text CHECK (((char_length(text) >= 1) AND (char_length(text) <= 4000)))
 );
 
+CREATE TABLE public.new_outcomes (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    account_id uuid NOT NULL,
+    role text NOT NULL,
+    kind text NOT NULL,
+    counterparty_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    delivery_id uuid,
+    skills text[] NOT NULL,
+    amount bigint NOT NULL,
+    minutes integer,
+    CONSTRAINT new_outcomes_amount CHECK ((amount >= 0)),
+    CONSTRAINT new_outcomes_kind CHECK ((kind = ANY (ARRAY['accepted'::text, 'rejected'::text, 'abandoned'::text, 'overturned'::text, 'silent'::text, 'automatic'::text, 'reversed'::text]))),
+    CONSTRAINT new_outcomes_role CHECK ((role = ANY (ARRAY['worker'::text, 'publisher'::text]))),
+    CONSTRAINT new_outcomes_two_parties CHECK ((account_id <> counterparty_id))
+);
+
+ALTER TABLE public.new_outcomes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.new_outcomes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.outcomes (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    account_id uuid NOT NULL,
+    role text NOT NULL,
+    kind text NOT NULL,
+    counterparty_id uuid NOT NULL,
+    task_id uuid NOT NULL,
+    delivery_id uuid,
+    skills text[] NOT NULL,
+    amount bigint NOT NULL,
+    minutes integer
+);
+
 CREATE TABLE public.payouts (
     id uuid NOT NULL,
     account_id uuid NOT NULL,
@@ -173,6 +240,39 @@ CREATE TABLE public.payouts (
     CONSTRAINT payouts_class CHECK ((class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT payouts_granted_part CHECK (((granted_part >= 0) AND (granted_part <= amount))),
     CONSTRAINT payouts_state CHECK ((state = ANY (ARRAY['pending'::text, 'available'::text, 'reversed'::text])))
+);
+
+CREATE TABLE public.reputation_days (
+    role text NOT NULL,
+    skill text NOT NULL,
+    day date NOT NULL,
+    account_id uuid NOT NULL,
+    accepted integer NOT NULL,
+    rejected integer NOT NULL,
+    abandoned integer NOT NULL,
+    overturned integer NOT NULL,
+    silent integer NOT NULL,
+    credits bigint NOT NULL
+);
+
+CREATE TABLE public.reputations (
+    account_id uuid NOT NULL,
+    role text NOT NULL,
+    skill text NOT NULL,
+    accepted bigint NOT NULL,
+    rejected bigint NOT NULL,
+    abandoned bigint NOT NULL,
+    overturned bigint NOT NULL,
+    silent bigint NOT NULL,
+    automatic bigint NOT NULL,
+    credits bigint NOT NULL,
+    median_minutes integer,
+    score integer GENERATED ALWAYS AS (
+CASE role
+    WHEN 'worker'::text THEN public.reputation_score(accepted, ((GREATEST(accepted, (0)::bigint) + GREATEST(rejected, (0)::bigint)) + abandoned))
+    ELSE public.reputation_score(accepted, (((accepted + rejected) + silent) + overturned))
+END) STORED,
+    CONSTRAINT reputations_role CHECK ((role = ANY (ARRAY['worker'::text, 'publisher'::text])))
 );
 
 CREATE TABLE public.schema_migrations (
@@ -358,11 +458,23 @@ ALTER TABLE ONLY public.messages
 ALTER TABLE ONLY public.messages
     ADD CONSTRAINT messages_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.new_outcomes
+    ADD CONSTRAINT new_outcomes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.outcomes
+    ADD CONSTRAINT outcomes_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_delivery_key UNIQUE (delivery_id);
 
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.reputation_days
+    ADD CONSTRAINT reputation_days_pkey PRIMARY KEY (role, skill, day, account_id);
+
+ALTER TABLE ONLY public.reputations
+    ADD CONSTRAINT reputations_pkey PRIMARY KEY (account_id, role, skill);
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (version);
@@ -407,6 +519,10 @@ CREATE INDEX cases_open ON public.cases USING btree (due_at, id) WHERE (closed_a
 
 CREATE INDEX cases_task ON public.cases USING btree (task_id);
 
+CREATE INDEX claims_abandoned ON public.claims USING btree (worker_id, ended_at) WHERE (outcome = 'expired'::text);
+
+CREATE INDEX claims_held ON public.claims USING btree (worker_id, expires_at) WHERE (ended_at IS NULL);
+
 CREATE UNIQUE INDEX claims_live ON public.claims USING btree (task_id) WHERE (ended_at IS NULL);
 
 CREATE INDEX claims_worker ON public.claims USING btree (worker_id, task_id);
@@ -419,6 +535,8 @@ CREATE UNIQUE INDEX deliveries_pending ON public.deliveries USING btree (task_id
 
 CREATE UNIQUE INDEX deliveries_pending_open ON public.deliveries USING btree (task_id, worker_id) WHERE ((state = 'pending'::text) AND (claim_id IS NULL));
 
+CREATE INDEX deliveries_rejected ON public.deliveries USING btree (task_id) WHERE (state = 'rejected'::text);
+
 CREATE INDEX deliveries_task ON public.deliveries USING btree (task_id, id);
 
 CREATE INDEX deliveries_worker ON public.deliveries USING btree (worker_id, task_id);
@@ -429,9 +547,15 @@ CREATE UNIQUE INDEX logins_email_key ON public.logins USING btree (lower(email))
 
 CREATE UNIQUE INDEX messages_clarification ON public.messages USING btree (task_id, author_id) WHERE clarification;
 
+CREATE INDEX outcomes_account ON public.outcomes USING btree (account_id, role, at);
+
+CREATE INDEX outcomes_answers ON public.outcomes USING btree (account_id, at, id) WHERE (minutes IS NOT NULL);
+
 CREATE INDEX payouts_due ON public.payouts USING btree (available_at) WHERE (state = 'pending'::text);
 
 CREATE INDEX payouts_pending ON public.payouts USING btree (account_id) WHERE (state = 'pending'::text);
+
+CREATE INDEX reputations_board ON public.reputations USING btree (role, skill, score DESC, accepted DESC, credits DESC, account_id) WHERE (score IS NOT NULL);
 
 CREATE INDEX sessions_expiry ON public.sessions USING btree (expiry);
 
@@ -466,6 +590,8 @@ CREATE INDEX uploads_blob ON public.uploads USING btree (sha256);
 CREATE INDEX uploads_unused ON public.uploads USING btree (created_at) WHERE (NOT used);
 
 CREATE TRIGGER messages_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.messages FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER outcomes_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.outcomes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER task_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.task_events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
@@ -530,6 +656,9 @@ ALTER TABLE ONLY public.payouts
 
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.reputations
+    ADD CONSTRAINT reputations_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
 
 ALTER TABLE ONLY public.task_reports
     ADD CONSTRAINT task_reports_reporter_fkey FOREIGN KEY (reporter_id) REFERENCES public.accounts(id);

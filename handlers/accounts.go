@@ -66,7 +66,7 @@ func (h *Handlers) registerAgent(r *request) (answer, error) {
 		Account accountJSON `json:"account"`
 		APIKey  string      `json:"apiKey"`
 		Wallet  walletJSON  `json:"wallet"`
-	}{showAccountJSON(account), apiKey, walletShape(wallet)}}, nil
+	}{showAccountJSON(account, market.Reputation{}), apiKey, walletShape(wallet)}}, nil
 }
 
 func (h *Handlers) showAccount(r *request) (answer, error) {
@@ -78,15 +78,38 @@ func (h *Handlers) showAccount(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{json: showAccountJSON(a), tagged: true, page: func(ctx context.Context) (views.Screen, error) {
+	rep, err := h.Store.Reputation(r.ctx(), a.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{json: showAccountJSON(a, rep), tagged: true, page: func(ctx context.Context) (views.Screen, error) {
 		open, err := h.Store.OpenTasks(ctx, market.Filter{Publisher: handle, Sort: market.SortNewest, Limit: 10})
-		return views.Profile(ctx, views.ProfileView{Account: a, Open: open, Now: time.Now()}), err
+		return views.Profile(ctx, views.ProfileView{Account: a, Reputation: rep, Open: open, Now: time.Now()}), err
 	}}, nil
 }
 
 func (h *Handlers) showMe(r *request) (answer, error) {
 	a, err := h.Store.Account(r.ctx(), r.actor.Account)
-	return answer{json: showAccountJSON(a), tagged: true}, err
+	if err != nil {
+		return answer{}, err
+	}
+	me, err := h.me(r, a)
+	return answer{json: me, tagged: true}, err
+}
+
+// meJSON is an account as itself sees it.
+type meJSON struct {
+	accountJSON
+	Claims holdingsJSON `json:"claims"`
+}
+
+func (h *Handlers) me(r *request, a market.Account) (meJSON, error) {
+	rep, err := h.Store.Reputation(r.ctx(), a.ID)
+	if err != nil {
+		return meJSON{}, err
+	}
+	w, err := h.Store.Workload(r.ctx(), a.ID)
+	return meJSON{showAccountJSON(a, rep), holdingsJSON{w.Live, w.Limit(), w.PausedUntil(time.Now())}}, err
 }
 
 type profileInput struct {
@@ -112,7 +135,11 @@ func (h *Handlers) updateMe(r *request) (answer, error) {
 		return answer{}, err
 	}
 	a, err := h.Store.UpdateProfile(r.ctx(), r.caller(nil), f)
-	return answer{json: showAccountJSON(a), to: "/settings", flash: views.Message{ID: "flash.profile_changed"}}, err
+	if err != nil {
+		return answer{}, err
+	}
+	me, err := h.me(r, a)
+	return answer{json: me, to: "/settings", flash: views.Message{ID: "flash.profile_changed"}}, err
 }
 
 func (h *Handlers) showWallet(r *request) (answer, error) {

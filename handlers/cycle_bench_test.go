@@ -212,8 +212,8 @@ func (f *floor) cycle(client int) {
 			UPDATE wallets SET granted = granted - 1 WHERE account_id = $2 AND granted >= 1 RETURNING granted + earned AS total
 		), t AS (
 			INSERT INTO tasks (id, publisher_id, state, version, title, brief, skills, mode, reward, payload, rules, attachments, claim_minutes,
-				review_hours, max_attempts, max_accepted, deadline, created_at, escrow_granted, escrow_earned, due_at)
-			SELECT $1, $2, 'open', 1, 'Sum the numbers', 'Return the sum as a number.', '{csv}', 'exclusive', 1, $3, '[]', '[]', 60, 72, 3, 1,
+				review_hours, max_attempts, max_accepted, slots, deadline, created_at, escrow_granted, escrow_earned, due_at)
+			SELECT $1, $2, 'open', 1, 'Sum the numbers', 'Return the sum as a number.', '{csv}', 'exclusive', 1, $3, '[]', '[]', 60, 72, 3, 1, 1,
 				now() + '1 day', now(), 1, 0, now() + '1 day' FROM w
 		), k AS (
 			INSERT INTO task_skills (skill, task_id, reward, deadline) SELECT 'csv', $1, 1, now() FROM w
@@ -241,7 +241,7 @@ func (f *floor) cycle(client int) {
 		SELECT $2, id, $3, $4, 'pending', 1, '{"sum":3}', 'Added.', '[]', '{}', now() FROM t`, taskID, deliveryID, claimID, worker)
 	f.exec(`
 		WITH t AS (
-			UPDATE tasks SET state = 'settled', version = 4, escrow_granted = 0, due_at = NULL WHERE id = $1 AND state = 'in_review' RETURNING id
+			UPDATE tasks SET state = 'settled', version = 4, slots = 0, escrow_granted = 0, due_at = NULL WHERE id = $1 AND state = 'in_review' RETURNING id
 		), d AS (
 			UPDATE deliveries SET state = 'accepted', review = '{}' FROM t WHERE deliveries.id = $2 AND state = 'pending' RETURNING 1
 		), c AS (

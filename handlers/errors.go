@@ -114,7 +114,7 @@ func (h *Handlers) known(c echo.Context, err error) *market.Error {
 }
 
 func setRetryAfter(header http.Header, e *market.Error) {
-	if e.Kind == market.KindRateLimited || e.Kind == market.KindUnavailable {
+	if e.Kind == market.KindRateLimited || e.Kind == market.KindUnavailable || e.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(e.RetryAfter.Seconds())))))
 	}
 }

@@ -42,8 +42,11 @@ type Options struct {
 	Done <-chan struct{}
 }
 
-// countEvery is how old the market's numbers may be.
-const countEvery = 5 * time.Second
+// countEvery is how old the market's numbers may be, rankEvery leaderboards.
+const (
+	countEvery = 5 * time.Second
+	rankEvery  = 15 * time.Second
+)
 
 // Handlers answers requests.
 type Handlers struct {
@@ -63,6 +66,7 @@ type Handlers struct {
 	watchers *watchers
 	skills   *memo[[]market.SkillCount]
 	stats    *memo[market.Stats]
+	boards   *boards
 }
 
 // New returns the whole site as one handler.
@@ -74,6 +78,7 @@ func New(o Options) http.Handler {
 	h.sessions = h.newSessions()
 	h.watchers = newWatchers(o.Store.Pulses)
 	h.skills, h.stats = newMemo(countEvery, o.Store.Skills), newMemo(countEvery, o.Store.Stats)
+	h.boards = &boards{count: o.Store.Leaderboard}
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.IPExtractor = addressOf(o.TrustedProxies)

@@ -65,6 +65,8 @@ type route struct {
 	stream bool
 	// files says that a page's form may bring files.
 	files bool
+	// purpose is what is read along with the caller's key.
+	purpose store.Purpose
 	// upload routes read their body themselves, as it comes.
 	upload bool
 }
@@ -147,7 +149,7 @@ func (h *Handlers) identify(rt route, r *request) (err error) {
 		if rt.method == http.MethodGet {
 			id = ""
 		}
-		r.by, err = h.Store.Identify(r.ctx(), bearer(r.echo.Request()), market.TaskID(id), market.DeliveryID(did))
+		r.by, err = h.Store.Identify(r.ctx(), bearer(r.echo.Request()), market.TaskID(id), market.DeliveryID(did), rt.purpose)
 		r.actor = r.by.Actor
 		// An operator's key opens the operators' routes, and no key others'.
 		if err == nil && (rt.auth == operator) != r.actor.Operator {

@@ -1,6 +1,10 @@
 package handlers
 
-import "net/http"
+import (
+	"net/http"
+
+	"guildhall/store"
+)
 
 // routes is the whole route table, with the policy that adapt enforces. The
 // policy test holds a second list against it.
@@ -12,6 +16,7 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/", handle: h.home, page: true},
 		{method: get, path: "/market", handle: h.listMarket, page: true},
 		{method: get, path: "/market/skills", handle: h.listSkills, page: true},
+		{method: get, path: "/leaderboard", handle: h.showLeaderboard, page: true},
 		{method: get, path: "/register", handle: h.askToRegister, page: true},
 		{method: post, path: "/register", handle: h.registerHuman, page: true, body: true},
 		{method: get, path: "/login", handle: h.askToLogIn, page: true},
@@ -56,6 +61,7 @@ func (h *Handlers) routes() []route {
 		{method: post, path: api + "/market/tasks/:id/report", handle: h.reportTask, auth: key, once: onceHonoured, body: true},
 		{method: get, path: api + "/market/skills", handle: h.listSkills},
 		{method: get, path: api + "/market/stats", handle: h.showStats},
+		{method: get, path: api + "/leaderboard", handle: h.showLeaderboard},
 		{method: get, path: api + "/accounts/:handle", handle: h.showAccount},
 		{method: post, path: api + "/agents/register", handle: h.registerAgent, body: true},
 
@@ -73,7 +79,7 @@ func (h *Handlers) routes() []route {
 		{method: get, path: task, handle: h.showTask, auth: key},
 		{method: post, path: task + "/check", handle: h.checkOutput, auth: key, body: true},
 		{method: post, path: task + "/cancel", handle: h.cancelTask, auth: key, once: onceHonoured},
-		{method: post, path: task + "/claim", handle: h.claimTask, auth: key, once: onceHonoured},
+		{method: post, path: task + "/claim", handle: h.claimTask, auth: key, once: onceHonoured, purpose: store.ForClaim},
 		{method: post, path: task + "/claim/renew", handle: h.renewClaim, auth: key, once: onceHonoured},
 		{method: del, path: task + "/claim", handle: h.releaseClaim, auth: key, once: onceHonoured},
 
@@ -81,13 +87,13 @@ func (h *Handlers) routes() []route {
 		{method: post, path: task + "/thread", handle: h.postMessage, auth: key, once: onceHonoured, body: true},
 
 		{method: get, path: task + "/deliveries", handle: h.listDeliveries, auth: key},
-		{method: post, path: task + "/deliveries", handle: h.deliver, auth: key, once: onceHonoured, body: true},
+		{method: post, path: task + "/deliveries", handle: h.deliver, auth: key, once: onceHonoured, body: true, purpose: store.ForDelivery},
 		{method: get, path: task + "/deliveries/:did", handle: h.showDelivery, auth: key},
-		{method: del, path: task + "/deliveries/:did", handle: h.withdrawDelivery, auth: key, once: onceHonoured},
-		{method: post, path: task + "/deliveries/:did/accept", handle: h.acceptDelivery, auth: key, once: onceHonoured},
-		{method: post, path: task + "/deliveries/:did/reject", handle: h.rejectDelivery, auth: key, once: onceHonoured, body: true},
-		{method: post, path: task + "/deliveries/:did/appeal", handle: h.appealDelivery, auth: key, once: onceHonoured, body: true},
-		{method: post, path: task + "/deliveries/:did/object", handle: h.objectToPayout, auth: key, once: onceHonoured, body: true},
+		{method: del, path: task + "/deliveries/:did", handle: h.withdrawDelivery, auth: key, once: onceHonoured, purpose: store.ForDelivery},
+		{method: post, path: task + "/deliveries/:did/accept", handle: h.acceptDelivery, auth: key, once: onceHonoured, purpose: store.ForDelivery},
+		{method: post, path: task + "/deliveries/:did/reject", handle: h.rejectDelivery, auth: key, once: onceHonoured, body: true, purpose: store.ForDelivery},
+		{method: post, path: task + "/deliveries/:did/appeal", handle: h.appealDelivery, auth: key, once: onceHonoured, body: true, purpose: store.ForDelivery},
+		{method: post, path: task + "/deliveries/:did/object", handle: h.objectToPayout, auth: key, once: onceHonoured, body: true, purpose: store.ForDelivery},
 
 		{method: get, path: api + "/admin/cases", handle: h.listCases, auth: operator},
 		{method: get, path: api + "/admin/cases/:kid", handle: h.showCase, auth: operator},

@@ -19,16 +19,18 @@ type accountJSON struct {
 	Skills      []string           `json:"skills"`
 	ReferredBy  string             `json:"referredBy,omitempty"`
 	CreatedAt   time.Time          `json:"createdAt"`
+	Reputation  reputationJSON     `json:"reputation"`
 	Untrusted   []string           `json:"untrusted"`
 }
 
-func showAccountJSON(a market.Account) accountJSON {
+func showAccountJSON(a market.Account, r market.Reputation) accountJSON {
 	skills := a.Skills
 	if skills == nil {
 		skills = []string{}
 	}
 	return accountJSON{ID: a.ID, Kind: a.Kind, Handle: a.Handle, DisplayName: a.DisplayName, Description: a.Description,
-		Skills: skills, ReferredBy: a.ReferredBy, CreatedAt: a.CreatedAt, Untrusted: []string{"displayName", "description"}}
+		Skills: skills, ReferredBy: a.ReferredBy, CreatedAt: a.CreatedAt,
+		Reputation: reputationShape(r), Untrusted: []string{"displayName", "description"}}
 }
 
 type earnedJSON struct {
@@ -101,6 +103,9 @@ type actionJSON struct {
 type crowdingJSON struct {
 	Claims            int64 `json:"claims"`
 	PendingDeliveries int   `json:"pendingDeliveries"`
+	// AcceptedRate is the share of the task's decided deliveries that were
+	// accepted, null before the first decision.
+	AcceptedRate *float64 `json:"acceptedRate"`
 }
 
 // taskSummaryJSON is a task in a list: what a worker filters by, without the
@@ -108,7 +113,7 @@ type crowdingJSON struct {
 type taskSummaryJSON struct {
 	ID           market.TaskID  `json:"id"`
 	State        market.State   `json:"state"`
-	Publisher    partyJSON      `json:"publisher"`
+	Publisher    publisherJSON  `json:"publisher"`
 	Title        string         `json:"title"`
 	Brief        string         `json:"brief"`
 	Skills       []string       `json:"skills"`
@@ -146,7 +151,7 @@ type taskJSON struct {
 }
 
 func summary(t market.Task) taskSummaryJSON {
-	return taskSummaryJSON{ID: t.ID, State: t.State, Publisher: partyJSON{t.PublisherHandle}, Title: t.Title, Brief: t.Brief,
+	return taskSummaryJSON{ID: t.ID, State: t.State, Publisher: publisherJSON{t.PublisherHandle, recordShape(t.PublisherRecord)}, Title: t.Title, Brief: t.Brief,
 		Skills: t.Skills, Mode: t.Mode, Reward: t.Reward, MaxAccepted: t.MaxAccepted, MaxAttempts: t.MaxAttempts,
 		ClaimMinutes: t.ClaimMinutes, ReviewHours: t.ReviewHours, AutoAccept: t.AutoAccept, Deadline: t.Deadline, CreatedAt: t.CreatedAt,
 		Untrusted: []string{"title", "brief"}}
@@ -164,7 +169,7 @@ func taskShape(s market.Snapshot, a market.Actor) taskJSON {
 	if out.Attachments == nil {
 		out.Attachments = []market.Attachment{}
 	}
-	out.Crowding.Claims = s.Epoch
+	out.Crowding.Claims, out.Crowding.AcceptedRate = s.Epoch, rateJSON(market.Share(s.Accepted, s.Accepted+s.Rejected))
 	if s.Claim != nil && s.Claim.EndedAt == nil {
 		out.Crowding.Claims++
 		out.Claim = &claimJSON{ExpiresAt: s.Claim.ExpiresAt, Worker: partyJSON{s.Claim.WorkerHandle}}

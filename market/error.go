@@ -37,7 +37,7 @@ type Error struct {
 	Args map[string]any
 	// Fields name each invalid part of the input.
 	Fields []FieldError
-	// RetryAfter is set on KindRateLimited and KindUnavailable.
+	// RetryAfter is set on KindRateLimited, KindUnavailable and ErrClaimPaused.
 	RetryAfter time.Duration
 	// Report is set on ErrVerificationFailed.
 	Report *Report
@@ -121,6 +121,8 @@ var (
 	ErrOwnTask               = sentinel(KindForbidden, "own_task")
 	ErrTaskNotOpen           = sentinel(KindConflict, "task_not_open")
 	ErrTaskClaimed           = sentinel(KindConflict, "task_claimed")
+	ErrClaimLimit            = sentinel(KindConflict, "claim_limit")
+	ErrClaimPaused           = sentinel(KindConflict, "claim_paused")
 	ErrClaimStale            = sentinel(KindConflict, "claim_stale")
 	ErrNotClaimHolder        = sentinel(KindConflict, "not_claim_holder")
 	ErrAttemptsExhausted     = sentinel(KindConflict, "attempts_exhausted")

@@ -67,6 +67,8 @@ type Task struct {
 	Publisher AccountID
 	// PublisherHandle is filled in by the store for showing.
 	PublisherHandle string
+	// PublisherRecord is filled in by the store for showing.
+	PublisherRecord Record
 	State           State
 	// Version rises by one with every transition; it decides races.
 	Version int64

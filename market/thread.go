@@ -35,8 +35,8 @@ type Message struct {
 	Clarification bool
 }
 
-// Standing is what an account has done on a task so far.
-type Standing struct {
+// Speaker is what an account has done on a task so far.
+type Speaker struct {
 	// Worked: it has claimed the task at some time, or delivered to it.
 	Worked bool
 	// Asked: it has used its clarification.
@@ -55,7 +55,7 @@ type Thread struct {
 // Say is the actor's next message on the task. The publisher always may, also
 // after the end; so may an agent that has worked on the task. Any other agent
 // asks once, while the task is open. Other people only read.
-func (t Task) Say(a Actor, s Standing, id MessageID, text string, now time.Time) (Message, error) {
+func (t Task) Say(a Actor, s Speaker, id MessageID, text string, now time.Time) (Message, error) {
 	m := Message{ID: id, Task: t.ID, Author: a.Account, AuthorHandle: a.Handle, At: now, Text: text}
 	if a.Account != t.Publisher && !a.Worker() {
 		return m, ErrForbidden

@@ -19,18 +19,18 @@ func TestWhoMaySay(t *testing.T) {
 		for _, c := range []struct {
 			name   string
 			by     Actor
-			s      Standing
+			s      Speaker
 			want   error
 			marked bool
 		}{
-			{"publisher", publisher, Standing{}, nil, false},
-			{"publisher who is a person", Actor{Account: publisher.Account, Kind: Human}, Standing{}, nil, false},
-			{"worker", holder, Standing{Worked: true}, nil, false},
-			{"worker who asked before", holder, Standing{Worked: true, Asked: true}, nil, false},
-			{"another agent", other, Standing{}, notOpen(nil), true},
-			{"another agent again", other, Standing{Asked: true}, notOpen(ErrClarificationUsed), false},
-			{"another person", person, Standing{}, ErrForbidden, false},
-			{"the platform", Actor{Account: "x", Kind: Platform}, Standing{}, ErrForbidden, false},
+			{"publisher", publisher, Speaker{}, nil, false},
+			{"publisher who is a person", Actor{Account: publisher.Account, Kind: Human}, Speaker{}, nil, false},
+			{"worker", holder, Speaker{Worked: true}, nil, false},
+			{"worker who asked before", holder, Speaker{Worked: true, Asked: true}, nil, false},
+			{"another agent", other, Speaker{}, notOpen(nil), true},
+			{"another agent again", other, Speaker{Asked: true}, notOpen(ErrClarificationUsed), false},
+			{"another person", person, Speaker{}, ErrForbidden, false},
+			{"the platform", Actor{Account: "x", Kind: Platform}, Speaker{}, ErrForbidden, false},
 		} {
 			m, err := task.Say(c.by, c.s, "m1", "Which *year*?\n", t0)
 			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
@@ -57,14 +57,14 @@ func TestWhatMayBeSaid(t *testing.T) {
 		{"only a NUL", "\x00", "/text text"},
 		{"no UTF-8", "a\xff", "/text text"},
 	} {
-		_, err := task.Say(publisher, Standing{}, "m1", c.text, t0)
+		_, err := task.Say(publisher, Speaker{}, "m1", c.text, t0)
 		var e *Error
 		if got := errors.As(err, &e); got && strings.Join(found(e.Fields), ",") != c.want || !got && c.want != "" {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
 	}
 	// Who may not speak is not told what is wrong with the words.
-	if _, err := task.Say(person, Standing{}, "m1", "", t0); !errors.Is(err, ErrForbidden) {
+	if _, err := task.Say(person, Speaker{}, "m1", "", t0); !errors.Is(err, ErrForbidden) {
 		t.Errorf("got %v, want %v", err, ErrForbidden)
 	}
 }

@@ -69,6 +69,9 @@ type Snapshot struct {
 	// Attempts counts the deliveries used up by the worker concerned: the
 	// delivery's if there is one, else the actor.
 	Attempts int
+	// Accepted and Rejected count the task's decided deliveries, of all
+	// workers.
+	Accepted, Rejected int64
 	// Waivable are, in open mode, the actor's own rejections that can still
 	// be appealed, and Others all other live deliveries, Delivery in neither.
 	Waivable, Others Clocks
@@ -122,6 +125,8 @@ type Change struct {
 	// Payout is new, unless PayoutChange says what becomes of an old one.
 	Payout       *Payout
 	PayoutChange PayoutChange
+	// ClaimLimit is how many claims the worker of a new one may hold.
+	ClaimLimit int
 	// Waive ends the appeal windows of the delivery's worker on this task.
 	Waive bool
 	// NotSelected ends all other pending deliveries unpaid.

@@ -90,7 +90,7 @@ func (s *Store) tryRegister(ctx context.Context, r market.Registration, credenti
 // Authenticate finds who holds the API key. A key that is unknown, revoked or
 // expired is market.ErrUnauthenticated.
 func (s *Store) Authenticate(ctx context.Context, key string) (market.Actor, error) {
-	by, err := s.Identify(ctx, key, "", "")
+	by, err := s.Identify(ctx, key, "", "", ForChange)
 	return by.Actor, err
 }
 

@@ -151,7 +151,7 @@ func (s *Store) CaseTasks(ctx context.Context, cases []market.Case) (map[market.
 	}
 	tasks, err := s.taskList(ctx, `
 		SELECT `+taskColumns+`
-		FROM tasks t JOIN accounts p ON p.id = t.publisher_id
+		FROM tasks t `+publisherJoin+`
 		WHERE t.id = ANY ($1::uuid[])`, ids)
 	out := make(map[market.TaskID]market.Task, len(tasks))
 	for _, t := range tasks {

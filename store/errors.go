@@ -55,6 +55,8 @@ func translate(err error) error {
 	switch {
 	case pg.Code == "GH001":
 		return market.ErrIdempotencyInProgress
+	case pg.Code == "GH003":
+		return market.ErrClaimLimit
 	case pg.Code == "GH004":
 		return market.ErrObjectionClosed
 	case pg.Code == "53100":

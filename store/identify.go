@@ -17,19 +17,66 @@ type seen struct {
 	funds    *market.Funds
 	task     *market.Snapshot
 	delivery market.DeliveryID
+	workload *market.Workload
 }
 
-const selectHolder = `
-	SELECT k.id, k.account_id, a.kind, a.handle, a.operator, w.granted, w.earned
+const (
+	holderColumns = `k.id, k.account_id, a.kind, a.handle, a.operator, w.granted, w.earned`
+	selectHolder  = `SELECT ` + holderColumns + holderFrom
+	// selectClaimant reads besides what a claim of the holder is judged by.
+	selectClaimant = `SELECT ` + holderColumns + `, ` + workloadColumns + holderFrom
+)
+
+const holderFrom = `
 	FROM api_keys k
 	JOIN accounts a ON a.id = k.account_id
 	JOIN wallets w ON w.account_id = k.account_id
 	WHERE k.hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)`
 
+// workloadColumns are those of market.Workload of the account a, at the time $2.
+const workloadColumns = `
+	COALESCE((SELECT r.accepted FROM reputations r WHERE r.account_id = a.id AND r.role = 'worker' AND r.skill = ''), 0),
+	(SELECT count(*) FROM claims c JOIN tasks t ON t.id = c.task_id
+	 WHERE c.worker_id = a.id AND c.ended_at IS NULL AND c.expires_at > $2 AND t.state = 'claimed'),
+	ARRAY(SELECT c.ended_at FROM claims c
+	 WHERE c.worker_id = a.id AND c.outcome = 'expired' AND c.ended_at > $2::timestamptz - interval '2 days'
+	 ORDER BY c.ended_at DESC LIMIT 8)` // market.PauseLook
+
+// workloadTargets is where the workloadColumns go.
+func workloadTargets(w *market.Workload) []any { return []any{&w.Accepted, &w.Live, &w.Abandoned} }
+
+// Workload is what the account's next claim is judged by.
+func (s *Store) Workload(ctx context.Context, id market.AccountID) (market.Workload, error) {
+	var w market.Workload
+	err := s.read(ctx, func(c *pgx.Conn) error {
+		return c.QueryRow(ctx, `SELECT `+workloadColumns+` FROM accounts a WHERE a.id = $1`, string(id), s.now()).Scan(workloadTargets(&w)...)
+	})
+	return w, translate(err)
+}
+
+// workload is what the caller has seen of its own, else it is loaded.
+func (s *Store) workload(ctx context.Context, by Caller) (market.Workload, error) {
+	if by.seen.workload != nil {
+		return *by.seen.workload, nil
+	}
+	return s.Workload(ctx, by.Account)
+}
+
+// Purpose is what a key is shown for.
+type Purpose int
+
+// The purposes: a claim looks at the holder's workload, and the answer to a
+// change of a delivery shows nothing of the task.
+const (
+	ForChange Purpose = iota
+	ForClaim
+	ForDelivery
+)
+
 // Identify finds who holds the API key, as Authenticate does, for a change of
 // the task (or none) and its delivery (or none). What the change looks at is
-// read in the same round trip.
-func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, delivery market.DeliveryID) (Caller, error) {
+// read in the same round trip: for a claim also the holder's workload.
+func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, delivery market.DeliveryID, why Purpose) (Caller, error) {
 	if !market.WellFormedKey(key) {
 		return Caller{}, market.ErrUnauthenticated
 	}
@@ -38,18 +85,33 @@ func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, deli
 	var by Caller
 	err := s.read(ctx, func(c *pgx.Conn) error {
 		var b pgx.Batch
-		b.Queue(selectHolder, hash, s.now())
+		holder, snapshot := selectHolder, selectSnapshot
+		var load market.Workload
+		switch why {
+		case ForClaim:
+			holder = selectClaimant
+		case ForDelivery:
+			snapshot = bareSnapshot
+		}
+		b.Queue(holder, hash, s.now())
 		if wanted {
-			b.Queue(selectSnapshot, nullID(delivery), nil, hash, false, string(id))
+			b.Queue(snapshot, nullID(delivery), nil, hash, false, string(id))
 		}
 		found := c.SendBatch(ctx, &b)
 		defer found.Close()
 		var funds market.Funds
-		if err := found.QueryRow().Scan(&by.Key, &by.Account, &by.Kind, &by.Handle, &by.Operator, &funds.Granted, &funds.Earned); err != nil {
+		targets := []any{&by.Key, &by.Account, &by.Kind, &by.Handle, &by.Operator, &funds.Granted, &funds.Earned}
+		if why == ForClaim {
+			targets = append(targets, workloadTargets(&load)...)
+		}
+		if err := found.QueryRow().Scan(targets...); err != nil {
 			return err
 		}
 		by.Operator = by.Operator && strings.HasPrefix(key, market.OperatorKeyPrefix)
 		by.seen = seen{funds: &funds, delivery: delivery}
+		if why == ForClaim {
+			by.seen.workload = &load
+		}
 		if !wanted {
 			return found.Close()
 		}

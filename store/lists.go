@@ -67,7 +67,7 @@ func listSQL(sort market.Sort, bySkill bool) string {
 		key, beyond := strings.ReplaceAll(strings.ReplaceAll(o.key, "x.ID", "t.id"), "x.", "t."), strings.ReplaceAll(strings.ReplaceAll(o.beyond, "x.ID", "t.id"), "x.", "t.")
 		return `
 		SELECT ` + taskColumns + `
-		FROM tasks t JOIN accounts p ON p.id = t.publisher_id
+		FROM tasks t ` + publisherJoin + `
 		WHERE ($1::uuid IS NULL OR ` + beyond + `) AND $2::bigint >= 0 AND $3::timestamptz IS NOT NULL AND ` + listFilters + `
 		ORDER BY ` + key + `
 		LIMIT $4`
@@ -90,7 +90,7 @@ func listSQL(sort market.Sort, bySkill bool) string {
 			) l
 		) x
 		JOIN tasks t ON t.id = x.task_id
-		JOIN accounts p ON p.id = t.publisher_id
+		` + publisherJoin + `
 		ORDER BY ` + outer + `
 		LIMIT $4`
 }
@@ -122,7 +122,7 @@ func list[T any](ctx context.Context, s *Store, scan pgx.RowToFunc[T], query str
 func (s *Store) OwnTasks(ctx context.Context, id market.AccountID, role market.Role, state market.State, before market.TaskID, limit int) ([]market.Task, error) {
 	return s.taskList(ctx, `
 		SELECT `+taskColumns+`
-		FROM tasks t JOIN accounts p ON p.id = t.publisher_id
+		FROM tasks t `+publisherJoin+`
 		WHERE (($2 <> 'worker' AND t.publisher_id = $1)
 			OR ($2 <> 'publisher' AND (EXISTS (SELECT 1 FROM claims c WHERE c.worker_id = $1 AND c.task_id = t.id)
 				OR EXISTS (SELECT 1 FROM deliveries d WHERE d.worker_id = $1 AND d.task_id = t.id))))

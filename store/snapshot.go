@@ -33,7 +33,7 @@ func toDocument(v any) string {
 const taskColumns = `
 	t.id, t.publisher_id, p.handle AS publisher, t.state, t.version, t.epoch, t.title, t.brief, t.skills, t.mode,
 	t.reward, t.payload, t.output_schema, t.rules, t.attachments, t.auto_accept, t.claim_minutes, t.review_hours, t.max_attempts,
-	t.max_accepted, t.deadline, t.created_at, t.slots, t.frozen, t.paused_at, t.escrow_granted, t.escrow_earned, t.due_at, t.appeal_by, t.case_until`
+	t.max_accepted, t.deadline, t.created_at, t.slots, t.frozen, t.paused_at, t.escrow_granted, t.escrow_earned, t.due_at, t.appeal_by, t.case_until, ` + recordColumns
 
 // taskTargets is where the taskColumns go.
 func taskTargets(t *market.Task) []any {
@@ -41,6 +41,8 @@ func taskTargets(t *market.Task) []any {
 		&t.ID, &t.Publisher, &t.PublisherHandle, &t.State, &t.Version, &t.Epoch, &t.Title, &t.Brief, &t.Skills, &t.Mode,
 		&t.Reward, &t.Payload, &t.OutputSchema, &t.Rules, &t.Attachments, &t.AutoAccept, &t.ClaimMinutes, &t.ReviewHours, &t.MaxAttempts,
 		&t.MaxAccepted, &t.Deadline, &t.CreatedAt, &t.Slots, &t.Frozen, &t.PausedAt, &t.Escrow.Granted, &t.Escrow.Earned, &t.DueAt, &t.AppealBy, &t.CaseUntil,
+		&t.PublisherRecord.Accepted, &t.PublisherRecord.Rejected, &t.PublisherRecord.Silent, &t.PublisherRecord.Overturned,
+		&t.PublisherRecord.Automatic, &t.PublisherRecord.MedianMinutes,
 	}
 }
 
@@ -120,10 +122,11 @@ const selectSnapshots = `
 	SELECT ` + taskColumns + `, ` + deliveryColumns + `, ` + claimColumns + `,
 		(SELECT count(*) FROM deliveries u
 		 WHERE u.task_id = t.id AND u.attempt > 0 AND u.worker_id = COALESCE(d.worker_id, me.id)),
+		` + decidedColumns + `,
 		own.live, own.due, o.live, o.pending, o.review, o.due
 	FROM tasks t
 	CROSS JOIN (SELECT COALESCE($2::uuid, (SELECT k.account_id FROM api_keys k WHERE k.hash = $3::bytea)) AS id) me
-	JOIN accounts p ON p.id = t.publisher_id
+	` + publisherJoin + `
 	LEFT JOIN claims c ON c.task_id = t.id AND c.ended_at IS NULL
 	LEFT JOIN accounts cw ON cw.id = c.worker_id
 	LEFT JOIN deliveries d ON d.task_id = t.id AND d.id = CASE
@@ -156,15 +159,18 @@ const selectSnapshots = `
 	) o ON true`
 
 // selectSnapshot is selectSnapshots of one task ($5).
-const selectSnapshot = selectSnapshots + `
+const (
+	selectSnapshot = selectSnapshots + ofTask
+	ofTask         = `
 	WHERE t.id = $5`
+)
 
 // scanSnapshot reads what selectSnapshots found.
 func scanSnapshot(row pgx.Row) (market.Snapshot, error) {
 	var s market.Snapshot
 	var d deliveryRow
 	var c claimRow
-	targets := append(append(append(taskTargets(&s.Task), d.targets()...), c.targets()...), &s.Attempts,
+	targets := append(append(append(taskTargets(&s.Task), d.targets()...), c.targets()...), &s.Attempts, &s.Accepted, &s.Rejected,
 		&s.Waivable.Live, &s.Waivable.Window, &s.Others.Live, &s.Others.Pending, &s.Others.Review, &s.Others.Window)
 	if err := row.Scan(targets...); err != nil {
 		return market.Snapshot{}, err

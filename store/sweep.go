@@ -16,10 +16,10 @@ import (
 // sweepBatch is how many tasks one transaction of the sweep moves.
 const sweepBatch = 200
 
-// Sweep lets every clock act that has run out, at most about limit times, and
-// forgets idempotency keys and sessions that are over. A task whose next clock
-// has run out as well is taken again, so that one pass catches up with any
-// downtime. It may run on several nodes at once: each takes tasks and payouts
+// Sweep lets every clock act that has run out, at most about limit times,
+// counts new outcomes into reputations, and forgets idempotency keys and
+// sessions that are over. A task whose next clock has run out as well is taken
+// again, so that one pass catches up with any downtime. It may run on several nodes at once: each takes tasks and payouts
 // that no other has. It returns how much it did: nothing while another store
 // holds the clocks.
 func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
@@ -44,6 +44,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 		done += n
 		failed = append(failed, err)
 	}
+	failed = append(failed, s.foldAll(ctx))
 	_, err := s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
 	failed = append(failed, translate(err))
 	failed = append(failed, s.collect(ctx, limit))
@@ -96,7 +97,7 @@ func (s *Store) sweepTasks(ctx context.Context, limit int) (int, error) {
 // tickAll makes the transitions of the tasks' clocks. Wallets come last and in
 // order, so that two sweeps never wait for each other.
 func (s *Store) tickAll(ctx context.Context, tx pgx.Tx, ids []string, now time.Time) error {
-	rows, err := tx.Query(ctx, selectSnapshots+` WHERE t.id = ANY ($5::uuid[])`, nil, nil, nil, true, ids)
+	rows, err := tx.Query(ctx, bareSnapshots+` WHERE t.id = ANY ($5::uuid[])`, nil, nil, nil, true, ids)
 	if err != nil {
 		return err
 	}

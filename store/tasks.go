@@ -58,12 +58,22 @@ func (s *Store) CancelTask(ctx context.Context, by Caller, id market.TaskID) (ma
 }
 
 // ClaimTask leases the open task to the caller. Of any number of concurrent
-// callers one wins; the others get market.ErrTaskNotOpen.
+// callers one wins; the others get market.ErrTaskNotOpen. Of concurrent claims
+// of one worker as many succeed as it may hold; the others get
+// market.ErrClaimLimit.
 func (s *Store) ClaimTask(ctx context.Context, by Caller, id market.TaskID) (market.Snapshot, error) {
+	load, err := s.workload(ctx, by)
+	if err != nil {
+		return market.Snapshot{}, err
+	}
 	claim := newID[market.ClaimID]()
-	return s.transition(ctx, by, id, "", func(t market.Snapshot, now time.Time) (market.Change, error) {
-		return t.ClaimBy(by.Actor, claim, now)
+	after, err := s.transition(ctx, by, id, "", func(t market.Snapshot, now time.Time) (market.Change, error) {
+		return t.ClaimWithin(load, by.Actor, claim, now)
 	})
+	if errors.Is(err, market.ErrClaimLimit) {
+		err = load.Full()
+	}
+	return after, err
 }
 
 // Lease names the claim that a write relies on. An empty Claim means the

@@ -40,19 +40,19 @@ func (s *Store) PostMessage(ctx context.Context, by Caller, id market.TaskID, te
 }
 
 // standing is what the account has done on the task; its publisher needs none.
-func (s *Store) standing(ctx context.Context, id market.AccountID, t market.Task) (market.Standing, error) {
+func (s *Store) standing(ctx context.Context, id market.AccountID, t market.Task) (market.Speaker, error) {
 	var row struct {
 		Worked bool `db:"worked"`
 		Asked  bool `db:"asked"`
 	}
 	if id == t.Publisher {
-		return market.Standing{}, nil
+		return market.Speaker{}, nil
 	}
 	err := s.db.GetContext(ctx, &row, `
 		SELECT EXISTS (SELECT 1 FROM claims WHERE worker_id = $2 AND task_id = $1)
 				OR EXISTS (SELECT 1 FROM deliveries WHERE worker_id = $2 AND task_id = $1) AS worked,
 			EXISTS (SELECT 1 FROM messages WHERE task_id = $1 AND author_id = $2 AND clarification) AS asked`, t.ID, id)
-	return market.Standing(row), translate(err)
+	return market.Speaker(row), translate(err)
 }
 
 // ThreadQuery chooses messages of a thread.

@@ -119,6 +119,7 @@ func effectOf(by Caller, was market.Snapshot, c market.Change, now time.Time) (m
 	case c.NewDelivery:
 		e.attach(by.Account, after.ID, after.Delivery.ID, after.Delivery.Attachments)
 	}
+	e.outcomes(c, now)
 	e.post(c.Transfers, now)
 	return after, e, nil
 }
@@ -144,7 +145,7 @@ var (
 		DELETE FROM task_skills WHERE task_id = $1`}
 	insertClaim = part{"newclaim", `
 		INSERT INTO claims (id, task_id, worker_id, epoch, claimed_at, lease_from, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`}
+		SELECT $1, $2, $3, $4, $5, $6, $7 FROM begin_claim($3, $8, $5)`}
 	updateClaim = part{"claim", `
 		UPDATE claims SET lease_from = $2, expires_at = $3, ended_at = $4, outcome = $5 WHERE id = $1`}
 	insertDelivery = part{"newdelivery", `
@@ -212,7 +213,7 @@ func (e *effect) claim(was *market.Claim, c market.Change) {
 	k := c.Snapshot.Claim
 	switch {
 	case c.NewClaim:
-		e.add(insertClaim, k.ID, k.Task, k.Worker, k.Epoch, k.ClaimedAt, k.LeaseFrom, k.ExpiresAt)
+		e.add(insertClaim, k.ID, k.Task, k.Worker, k.Epoch, k.ClaimedAt, k.LeaseFrom, k.ExpiresAt, c.ClaimLimit)
 	case k != was:
 		e.add(updateClaim, k.ID, k.LeaseFrom, k.ExpiresAt, k.EndedAt, nullID(k.Outcome))
 	}
