@@ -116,7 +116,7 @@ var fieldNames = map[string]string{
 	"maxAttempts": "field.max_attempts", "handle": "field.handle", "email": "field.email", "password": "field.password",
 	"referralCode": "field.referral", "displayName": "field.display_name", "description": "field.about",
 	"currentPassword": "field.current_password", "newPassword": "field.new_password", "reason": "review.reason", "rule": "review.rule", "quote": "review.quote", "rules": "publish.rules",
-	"text": "field.text", "note": "decide.note", "share": "decide.share", "outcome": "decide.outcome",
+	"text": "field.text", "mode": "field.mode", "maxAccepted": "field.max_accepted", "note": "decide.note", "share": "decide.share", "outcome": "decide.outcome",
 }
 
 // fieldName begins a sentence about the field with its label.

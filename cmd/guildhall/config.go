@@ -44,6 +44,7 @@ type config struct {
 	logger                           *slog.Logger
 	noMigrate                        bool
 	password                         string
+	handle, email                    string
 	args                             []string
 }
 
@@ -71,6 +72,12 @@ func parseConfig(command string, args, env []string, errs io.Writer) (config, er
 	}
 	if command == "demo" {
 		flags.StringVar(&c.password, "password", "", "password of the demo account (default a random one, printed at the end)")
+	}
+	if strings.HasPrefix(command, "admin ") {
+		flags.StringVar(&c.handle, "handle", "", "handle of the operator")
+	}
+	if command == "admin create" {
+		flags.StringVar(&c.email, "email", "", "e-mail address to log in with")
 	}
 	for k := range known {
 		if strings.HasPrefix(k, "GUILDHALL_") && !names[k] {

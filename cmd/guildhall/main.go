@@ -31,6 +31,7 @@ const usage = `Usage: guildhall COMMAND [FLAGS]
   migrate status  list the migrations
   migrate dump    print the schema as SQL
   demo            fill an empty market with a month of made-up history
+  admin           make operators, who decide cases (see guildhall admin)
   audit           recompute all balances from the ledger; fails on a difference
   version         print the version
 `
@@ -61,6 +62,8 @@ func run(ctx context.Context, args, env []string, out, errs io.Writer) int {
 		err = migrate(ctx, args[1:], env, out, errs)
 	case "demo":
 		err = fillDemo(ctx, args[1:], env, out, errs)
+	case "admin":
+		err = admin(ctx, args[1:], env, out, errs)
 	case "audit":
 		err = audit(ctx, args[1:], env, out, errs)
 	case "version", "--version":

@@ -104,18 +104,20 @@ function meetErrors() {
 meetErrors();
 document.addEventListener("htmx:after:swap", () => { tick(); meetErrors(); sum(); });
 
-// <input data-sum>: the sum stands on the button and beside it, as it is typed.
+// <input data-sum>, times <input data-sum-times> in open mode: the sum stands on the button and beside it, as it is typed.
 function sum() {
   const field = document.querySelector("input[data-sum]");
   const button = document.querySelector("[data-sum-button]");
   const line = document.querySelector("[data-sum-line]");
   if (!field || !button || !line) return;
   const number = (n) => Number(n).toLocaleString("en-US");
-  const amount = /^\d+$/.test(field.value) ? Number(field.value) : 0;
+  const whole = (text) => (/^\d+$/.test(text) ? Number(text) : 0);
+  const open = document.querySelector("input[name=mode][value=open]:checked");
+  const amount = whole(field.value) * (open ? whole(document.querySelector("[data-sum-times]").value || "1") : 1);
   const words = amount > line.dataset.available ? line.dataset.short : line.dataset.enough;
   const fill = (text) => text.replace("{sum}", number(amount)).replace("{available}", number(line.dataset.available));
   button.textContent = fill(button.dataset.sumButton);
   line.textContent = fill(words);
 }
-document.addEventListener("input", (e) => { if (e.target.matches("[data-sum]")) sum(); });
+document.addEventListener("input", (e) => { if (e.target.matches("[data-sum], [data-sum-times], input[name=mode]")) sum(); });
 sum();
