@@ -113,6 +113,10 @@ func openTable() []Transition {
 			last = states(InReview, Expired, Settled)
 		}
 		paid := append(slices.Clone(same), Settled)
+		decided := paid
+		if s == InReview {
+			decided = last
+		}
 		out = append(out,
 			t(s, EventAccepted, PartyPublisher, "the delivery is pending, "+free, paid, paySlot, clockHold),
 			t(s, EventSilenceAccept, PartyClock, "the review window ended, the checks had passed, "+free, paid, paySlot, clockHold),
@@ -121,8 +125,8 @@ func openTable() []Transition {
 			t(s, EventAppealClosed, PartyClock, "the appeal window ended", last, after, clockItems),
 			t(s, EventCaseOpened, PartyClock, "the review window ended, the engine could not decide", same, "a free slot is frozen", clockCase),
 			t(s, EventAppealed, PartyHolder, "a rejection within its appeal window, not waived by a redelivery", same, "a free slot is frozen; without one it is for the record only", clockCase),
-			t(s, EventOverturned, PartyOperator, "a case is open; without a frozen slot for the record only", append(slices.Clone(last), Settled), paySlot, clockHold),
-			t(s, EventSplit, PartyOperator, "a case is open; without a frozen slot for the record only", append(slices.Clone(last), Settled), payPart, clockHold),
+			t(s, EventOverturned, PartyOperator, "a case is open; without a frozen slot for the record only", decided, paySlot, clockHold),
+			t(s, EventSplit, PartyOperator, "a case is open; without a frozen slot for the record only", decided, payPart, clockHold),
 			t(s, EventUpheld, PartyOperator, "a case is open", last, after, clockItems),
 			t(s, EventCaseClosed, PartyClock, "no operator decided in time", last, after, clockItems),
 		)
