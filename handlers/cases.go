@@ -106,6 +106,7 @@ type record struct {
 	Task       taskJSON        `json:"task"`
 	Deliveries []deliveryJSON  `json:"deliveries"`
 	Timeline   []happeningJSON `json:"timeline"`
+	Thread     []messageJSON   `json:"thread"`
 }
 
 type happeningJSON struct {
@@ -127,7 +128,7 @@ func (h *Handlers) showCase(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	out := record{Case: caseShape(v.Case), Task: taskShape(v.Snapshot, market.Actor{}), Deliveries: []deliveryJSON{}, Timeline: []happeningJSON{}}
+	out := record{Case: caseShape(v.Case), Task: taskShape(v.Snapshot, market.Actor{}), Deliveries: []deliveryJSON{}, Timeline: []happeningJSON{}, Thread: []messageJSON{}}
 	for _, d := range v.Deliveries {
 		shape := deliveryShape(d)
 		shape.Cases = casesOf(v.Cases, d.ID)
@@ -135,6 +136,9 @@ func (h *Handlers) showCase(r *request) (answer, error) {
 	}
 	for _, x := range v.Timeline {
 		out.Timeline = append(out.Timeline, happeningJSON(x))
+	}
+	for _, m := range v.Thread.Messages {
+		out.Thread = append(out.Thread, messageShape("")(m))
 	}
 	return answer{json: out, tagged: true, page: func(ctx context.Context) (views.Screen, error) {
 		return views.Case(ctx, v), nil
@@ -155,6 +159,9 @@ func (h *Handlers) caseView(ctx context.Context, r *request, id market.CaseID, f
 		return v, err
 	}
 	if v.Cases, err = h.Store.TaskCases(ctx, r.actor, k.Task); err != nil {
+		return v, err
+	}
+	if v.Thread, err = h.threadView(ctx, k.Task, look{}); err != nil {
 		return v, err
 	}
 	v.Deliveries, err = h.Store.WorkerDeliveries(ctx, k.Task, s.Delivery.Worker, maxRecord)

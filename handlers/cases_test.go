@@ -93,6 +93,7 @@ func TestAppealAndDecision(t *testing.T) {
 	id := s.publish(t, publisher, 101)
 	did := s.deliver(t, worker, id)
 	at := "/api/v1/agent/tasks/" + id
+	s.want(t, 201, s.call(t, worker, "POST", at+"/thread", map[string]any{"text": "I summed twice."}))
 	appeal := at + "/deliveries/" + did + "/appeal"
 	if r := s.call(t, worker, "POST", appeal, map[string]any{"text": "It is right."}); r.status != 409 || r.code() != "appeal_closed" {
 		t.Errorf("appealing what is pending got %d %s, want 409 appeal_closed", r.status, r.code())
@@ -122,6 +123,7 @@ func TestAppealAndDecision(t *testing.T) {
 	page.says(t, "main", "Untidy.")
 	page.says(t, "main", "Return the sum as a number.")
 	page.says(t, "main", "Appealed by")
+	page.says(t, "#thread", "I summed twice.")
 	refused := judge.submit(t, page, "/admin/cases/"+kid+"/decide", url.Values{"outcome": {"split"}, "note": {"Half is fair."}}).want(t, 422, "/admin/cases/"+kid+"/decide")
 	refused.says(t, ".error-summary", "Share")
 	if kept := refused.doc.Find("#note").Text(); kept != "Half is fair." {

@@ -186,7 +186,7 @@ func (s Snapshot) Appeal(a Actor, id CaseID, text string, now time.Time) (Change
 	if err := Invalid(p); err != nil {
 		return Change{}, err
 	}
-	if s.Delivery.InCase {
+	if s.Delivery.InCase && s.Delivery.State == DeliveryRejected {
 		return Change{}, ErrAlreadyDone
 	}
 	if !s.Appealable(now) {
@@ -215,7 +215,8 @@ func (s Snapshot) Appealable(now time.Time) bool {
 
 // Decide makes an operator's decision on the open case of the delivery: the
 // worker gets the held slot, a part of it, or nothing. A party decides
-// nothing. Without a held slot only the record changes.
+// nothing. Without a held slot only the record changes. Once the case is due
+// the clock alone closes it.
 func (s Snapshot) Decide(a Actor, d Decision, p Payment, now time.Time) (Change, error) {
 	switch {
 	case !a.Operator || s.Delivery == nil || s.Case == nil:
@@ -225,6 +226,9 @@ func (s Snapshot) Decide(a Actor, d Decision, p Payment, now time.Time) (Change,
 	}
 	if err := Invalid(d.Clean(s.Case.Kind, s.Reward)); err != nil {
 		return Change{}, err
+	}
+	if !now.Before(s.Case.DueAt) {
+		return Change{}, ErrCaseClosed
 	}
 	if s.Case.Kind == CaseObjection {
 		return s.decideObjection(a, d, now), nil
@@ -322,7 +326,7 @@ func (s Snapshot) Object(a Actor, id CaseID, text string, now time.Time) (Change
 		return Change{}, err
 	}
 	switch {
-	case d.InCase || (d.Payout != nil && d.Payout.HoldReason != HoldSettlement):
+	case d.State == DeliveryAccepted && (d.InCase || d.Payout != nil && d.Payout.HoldReason != HoldSettlement):
 		return Change{}, ErrAlreadyDone
 	case !s.Objectionable(now):
 		return Change{}, ErrObjectionClosed
