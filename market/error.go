@@ -136,7 +136,6 @@ var (
 	ErrCaseClosed            = sentinel(KindConflict, "case_closed")
 	ErrObjectionClosed       = sentinel(KindConflict, "objection_closed")
 	ErrAlreadyDone           = sentinel(KindConflict, "already_done")
-	ErrMassRejection         = sentinel(KindConflict, "mass_rejection")
 	ErrReasonRequired        = sentinel(KindInvalid, "reason_required")
 	ErrHandleTaken           = sentinel(KindConflict, "handle_taken")
 	ErrEmailTaken            = sentinel(KindConflict, "email_taken")

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,7 +49,7 @@ func (s *Store) complete(ctx context.Context, snap *market.Snapshot) error {
 		k, err := scanCase(found.QueryRow())
 		if err == nil {
 			snap.Case = &k
-		} else if err != pgx.ErrNoRows {
+		} else if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
 		y := market.Payout{Task: snap.ID, Delivery: d.ID}
@@ -57,7 +58,7 @@ func (s *Store) complete(ctx context.Context, snap *market.Snapshot) error {
 			x := *d
 			x.Payout = &y
 			snap.Delivery = &x
-		} else if err != pgx.ErrNoRows {
+		} else if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
 		return found.Close()
@@ -180,7 +181,7 @@ func (s *Store) closeCases(ctx context.Context, limit int) (int, error) {
 			}
 			return t.TickCase(now), nil
 		})
-		if err != nil && err != market.ErrCaseClosed {
+		if err != nil && !errors.Is(err, market.ErrCaseClosed) {
 			return 0, err
 		}
 	}

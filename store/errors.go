@@ -58,7 +58,7 @@ func translate(err error) error {
 	case pg.Code == "GH003":
 		return market.ErrClaimLimit
 	case pg.Code == "GH004":
-		return market.ErrObjectionClosed
+		return errRaceLost // looked at again, the rule says what became of the payout
 	case pg.Code == "53100":
 		return errors.Join(market.ErrStorageFull, err)
 	case pg.Code[:2] == "57" || pg.Code[:2] == "08" || pg.Code == "53300":
