@@ -201,9 +201,6 @@ func decideSomehow(t *testing.T, s *store.Store, c *clock, random *rand.Rand, pu
 		return "reverse"
 	}
 	_, err := s.RejectDelivery(t.Context(), publisher, task.ID, d.ID, market.Rejection{Reason: "No.", Rule: "tidy"})
-	if errors.Is(err, market.ErrMassRejection) {
-		return "mass rejection"
-	}
 	if err != nil {
 		t.Fatalf("reject: %v", err)
 	}
