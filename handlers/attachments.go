@@ -147,7 +147,7 @@ func (h *Handlers) downloadAttachment(r *request) (answer, error) {
 	if !market.ValidSHA256(sum) {
 		return answer{}, market.ErrNotFound
 	}
-	b, err := h.Store.Blob(r.ctx(), r.actor.Account, sum)
+	b, err := h.Store.Blob(r.ctx(), r.actor, sum)
 	if err != nil {
 		return answer{}, err
 	}

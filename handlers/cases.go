@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"guildhall/market"
@@ -25,7 +24,7 @@ func (h *Handlers) appealDelivery(r *request) (answer, error) {
 		return answer{}, err
 	}
 	present := withCase(http.StatusCreated, "")
-	s, err := h.Store.AppealDelivery(r.ctx(), r.caller(present), id, did, strings.TrimSpace(in.Text))
+	s, err := h.Store.AppealDelivery(r.ctx(), r.caller(present), id, did, in.Text)
 	return present(s), err
 }
 
@@ -41,7 +40,7 @@ func (h *Handlers) objectToPayout(r *request) (answer, error) {
 		return answer{}, err
 	}
 	present := withCase(http.StatusCreated, "flash.objected")
-	s, err := h.Store.ObjectToPayout(r.ctx(), r.caller(present), id, did, strings.TrimSpace(in.Text))
+	s, err := h.Store.ObjectToPayout(r.ctx(), r.caller(present), id, did, in.Text)
 	return present(s), err
 }
 
@@ -164,7 +163,11 @@ func (h *Handlers) caseView(ctx context.Context, r *request, id market.CaseID, f
 	if v.Thread, err = h.threadView(ctx, k.Task, look{}); err != nil {
 		return v, err
 	}
-	v.Deliveries, err = h.Store.WorkerDeliveries(ctx, k.Task, s.Delivery.Worker, maxRecord)
+	v.Thread.Seen = v.Thread.Total // nothing of it is new to who decides
+	if v.Deliveries, err = h.Store.WorkerDeliveries(ctx, k.Task, s.Delivery.Worker, maxRecord); err != nil {
+		return v, err
+	}
+	v.Files, err = h.Store.Files(ctx, k.Task)
 	return v, err
 }
 
@@ -191,7 +194,7 @@ func (h *Handlers) decideCase(r *request) (answer, error) {
 	if err := r.invalid(nil); err != nil {
 		return answer{}, err
 	}
-	d := market.Decision{Outcome: market.CaseOutcome(in.Outcome), Note: strings.TrimSpace(in.Note)}
+	d := market.Decision{Outcome: market.CaseOutcome(in.Outcome), Note: in.Note}
 	if in.Share != nil {
 		d.Share = *in.Share
 	}

@@ -83,7 +83,7 @@ const (
 // Clean returns what is wrong with the decision about a case of the kind.
 func (d Decision) Clean(kind CaseKind, reward Credits) []FieldError {
 	var p problems
-	p.text("/note", d.Note, 1, MaxCaseText)
+	p.text("/note", visible(d.Note), 1, MaxCaseText)
 	allowed := []CaseOutcome{CaseUpheld, CaseOverturned, CaseSplit}
 	if kind == CaseObjection {
 		allowed = []CaseOutcome{CaseKept, CaseReversed}
@@ -182,7 +182,7 @@ func (s Snapshot) Appeal(a Actor, id CaseID, text string, now time.Time) (Change
 		return Change{}, ErrForbidden
 	}
 	var p problems
-	p.text("/text", text, 1, MaxCaseText)
+	p.text("/text", visible(text), 1, MaxCaseText)
 	if err := Invalid(p); err != nil {
 		return Change{}, err
 	}
@@ -321,7 +321,7 @@ func (s Snapshot) Object(a Actor, id CaseID, text string, now time.Time) (Change
 		return Change{}, ErrForbidden
 	}
 	var p problems
-	p.text("/text", text, 1, MaxCaseText)
+	p.text("/text", visible(text), 1, MaxCaseText)
 	if err := Invalid(p); err != nil {
 		return Change{}, err
 	}

@@ -135,13 +135,8 @@ func (s Snapshot) reviewWindow() time.Duration { return time.Duration(s.ReviewHo
 
 // settle pays the delivery the task's only slot.
 func (s Snapshot) settle(e Event, by string, p Payment, now time.Time) Change {
-	return s.settleFor(e, by, s.Reward, p, now)
-}
-
-// settleFor settles the task for a part of the reward; the rest goes back.
-func (s Snapshot) settleFor(e Event, by string, amount Credits, p Payment, now time.Time) Change {
 	c := s.change(e)
-	c.pay(*s.Delivery, amount, by, p, now)
+	c.pay(*s.Delivery, s.Reward, by, p, now)
 	c.Snapshot.endClaim(ClaimSettled, now)
 	c.endCase(CaseMoot, now)
 	c.Snapshot.close(Settled)

@@ -211,10 +211,11 @@ type blobRow struct {
 	MediaType string `db:"media_type"`
 }
 
-// Blob is an uploaded file that the account ("" for a stranger) may read: its
-// own, one of a task, or one of a delivery that it published for or made.
-// Any other is market.ErrNotFound.
-func (s *Store) Blob(ctx context.Context, id market.AccountID, sha256 string) (market.Blob, error) {
+// Blob is an uploaded file that the actor (none for a stranger) may read: its
+// own, one of a task, or one of a delivery that it published for or made. An
+// operator may read what a worker handed in to a task about which there is a
+// case. Any other is market.ErrNotFound.
+func (s *Store) Blob(ctx context.Context, by market.Actor, sha256 string) (market.Blob, error) {
 	var row blobRow
 	err := s.db.GetContext(ctx, &row, `
 		SELECT `+blobColumns+`
@@ -226,8 +227,11 @@ func (s *Store) Blob(ctx context.Context, id market.AccountID, sha256 string) (m
 				FROM attachments a
 				JOIN tasks t ON t.id = a.task_id
 				LEFT JOIN deliveries d ON d.id = a.delivery_id
-				WHERE a.sha256 = b.sha256 AND (a.delivery_id IS NULL OR t.publisher_id = $2::uuid OR d.worker_id = $2::uuid)))`,
-		sha256, nullID(id))
+				WHERE a.sha256 = b.sha256 AND (a.delivery_id IS NULL OR t.publisher_id = $2::uuid OR d.worker_id = $2::uuid
+					OR $3 AND EXISTS (
+						SELECT 1 FROM cases k JOIN deliveries asked ON asked.id = k.delivery_id
+						WHERE k.task_id = t.id AND asked.worker_id = d.worker_id))))`,
+		sha256, nullID(by.Account), by.Operator)
 	return market.Blob(row), translate(err)
 }
 

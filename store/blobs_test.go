@@ -114,7 +114,7 @@ func checkUploadIsKeptOnceAndReadByItsParties(t *testing.T, empty *blob.Bucket) 
 	task := publish(t, s, publisher, 10)
 	reads := func(id market.AccountID, want error) {
 		t.Helper()
-		if _, err := s.Blob(t.Context(), id, b.SHA256); !errors.Is(err, want) {
+		if _, err := s.Blob(t.Context(), market.Actor{Account: id}, b.SHA256); !errors.Is(err, want) {
 			t.Errorf("%s got %v, want %v", id, err, want)
 		}
 	}
@@ -125,7 +125,27 @@ func checkUploadIsKeptOnceAndReadByItsParties(t *testing.T, empty *blob.Bucket) 
 	reads("", market.ErrNotFound)
 	outsider := agent(t, s)
 	reads(outsider.Account, market.ErrNotFound)
-	found, err := s.Blob(t.Context(), publisher.Account, b.SHA256)
+	asOperator := func(id market.AccountID, want error) {
+		t.Helper()
+		if _, err := s.Blob(t.Context(), market.Actor{Account: id, Operator: true}, b.SHA256); !errors.Is(err, want) {
+			t.Errorf("an operator got %v, want %v", err, want)
+		}
+	}
+	asOperator(outsider.Account, market.ErrNotFound) // nobody asked
+	pending, err := s.Task(t.Context(), publisher.Actor, task.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	did := pending.Delivery.ID
+	if _, err := s.RejectDelivery(t.Context(), publisher, task.ID, did, market.Rejection{Reason: "No.", Quote: "without doubles"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AppealDelivery(t.Context(), worker, task.ID, did, "Why?"); err != nil {
+		t.Fatal(err)
+	}
+	asOperator(outsider.Account, nil)
+	reads(outsider.Account, market.ErrNotFound)
+	found, err := s.Blob(t.Context(), publisher.Actor, b.SHA256)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,13 +218,13 @@ func checkUnusedUploadsAreForgotten(t *testing.T, b *blob.Bucket) {
 	if _, err := s.Sweep(t.Context(), 100); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Blob(t.Context(), worker.Account, unused.SHA256); !errors.Is(err, market.ErrNotFound) {
+	if _, err := s.Blob(t.Context(), worker.Actor, unused.SHA256); !errors.Is(err, market.ErrNotFound) {
 		t.Errorf("the unused upload: %v", err)
 	}
-	if _, err := s.Blob(t.Context(), other.Account, shared.SHA256); !errors.Is(err, market.ErrNotFound) {
+	if _, err := s.Blob(t.Context(), other.Actor, shared.SHA256); !errors.Is(err, market.ErrNotFound) {
 		t.Errorf("the other's unused upload: %v", err)
 	}
-	if _, err := s.Blob(t.Context(), publisher.Account, used.SHA256); err != nil || objects(t, bucket) != 1 {
+	if _, err := s.Blob(t.Context(), publisher.Actor, used.SHA256); err != nil || objects(t, bucket) != 1 {
 		t.Errorf("the used upload: %v, %d objects", err, objects(t, bucket))
 	}
 }
@@ -235,7 +255,7 @@ func checkRaceUploadAgainstCollecting(t *testing.T, b *blob.Bucket) {
 		if got["ok"] != 8 {
 			t.Fatalf("got %v", got)
 		}
-		b, err := s.Blob(t.Context(), worker.Account, old.SHA256)
+		b, err := s.Blob(t.Context(), worker.Actor, old.SHA256)
 		if err != nil {
 			t.Fatalf("an upload that was acknowledged is gone: %v", err)
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -174,6 +175,10 @@ func (s *Store) closeCases(ctx context.Context, limit int) (int, error) {
 		JOIN tasks t ON t.id = k.task_id
 		WHERE k.closed_at IS NULL AND k.due_at <= $1 AND (k.kind = 'objection' OR t.due_at IS NULL)
 		ORDER BY k.due_at LIMIT $2`, now, limit)
+	if err != nil {
+		return 0, err
+	}
+	var failed []error // one case that cannot close must not hold up the others
 	for _, k := range due {
 		_, err := s.transition(ctx, Caller{}, k.Task, k.Delivery, func(t market.Snapshot, now time.Time) (market.Change, error) {
 			if t.Case == nil || t.Case.ID != k.ID {
@@ -182,8 +187,8 @@ func (s *Store) closeCases(ctx context.Context, limit int) (int, error) {
 			return t.TickCase(now), nil
 		})
 		if err != nil && !errors.Is(err, market.ErrCaseClosed) {
-			return 0, err
+			failed = append(failed, fmt.Errorf("the clock of case %s: %w", k.ID, err))
 		}
 	}
-	return len(due), err
+	return len(due), errors.Join(failed...)
 }

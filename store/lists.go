@@ -118,16 +118,25 @@ func list[T any](ctx context.Context, s *Store, scan pgx.RowToFunc[T], query str
 }
 
 // OwnTasks are the tasks that the account published or worked on, newest
-// first, older than before ("": from the newest).
+// first, older than before ("": from the newest). Each way of having a part in
+// a task is one range scan, and the scans are merged.
 func (s *Store) OwnTasks(ctx context.Context, id market.AccountID, role market.Role, state market.State, before market.TaskID, limit int) ([]market.Task, error) {
+	const part = `
+		FROM tasks t WHERE ($3 = '' OR t.state = $3) AND ($4::uuid IS NULL OR t.id < $4::uuid) AND `
 	return s.taskList(ctx, `
 		SELECT `+taskColumns+`
-		FROM tasks t `+publisherJoin+`
-		WHERE (($2 <> 'worker' AND t.publisher_id = $1)
-			OR ($2 <> 'publisher' AND (EXISTS (SELECT 1 FROM claims c WHERE c.worker_id = $1 AND c.task_id = t.id)
-				OR EXISTS (SELECT 1 FROM deliveries d WHERE d.worker_id = $1 AND d.task_id = t.id))))
-			AND ($3 = '' OR t.state = $3)
-			AND ($4::uuid IS NULL OR t.id < $4::uuid)
+		FROM (
+			(SELECT t.id `+part+` $2 <> 'worker' AND t.publisher_id = $1 ORDER BY t.id DESC LIMIT $5)
+			UNION
+			(SELECT w.task_id FROM (SELECT DISTINCT task_id FROM claims
+				WHERE $2 <> 'publisher' AND worker_id = $1 AND ($4::uuid IS NULL OR task_id < $4::uuid)) w
+			 WHERE EXISTS (SELECT 1 `+part+` t.id = w.task_id) ORDER BY w.task_id DESC LIMIT $5)
+			UNION
+			(SELECT w.task_id FROM (SELECT DISTINCT task_id FROM deliveries
+				WHERE $2 <> 'publisher' AND worker_id = $1 AND ($4::uuid IS NULL OR task_id < $4::uuid)) w
+			 WHERE EXISTS (SELECT 1 `+part+` t.id = w.task_id) ORDER BY w.task_id DESC LIMIT $5)
+		) own
+		JOIN tasks t ON t.id = own.id `+publisherJoin+`
 		ORDER BY t.id DESC
 		LIMIT $5`, id, string(role), string(state), nullID(before), limit)
 }

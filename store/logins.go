@@ -11,10 +11,13 @@ import (
 // log-in by e-mail address, whose password is given as its hash. It returns
 // market.ErrHandleTaken, market.ErrEmailTaken or market.ErrReferralUnknown.
 func (s *Store) RegisterHuman(ctx context.Context, r market.Registration, passwordHash string) (market.Account, error) {
-	return s.register(ctx, r, func(b *batch, a market.Account) {
-		b.Queue(`INSERT INTO logins (account_id, email, password_hash, created_at) VALUES ($1, $2, $3, $4)`,
-			a.ID, r.Email, passwordHash, a.CreatedAt)
-	})
+	return s.register(ctx, r, func(b *batch, a market.Account) { b.login(a, r.Email, passwordHash) })
+}
+
+// login queues the log-in of a new account.
+func (b *batch) login(a market.Account, email, passwordHash string) {
+	b.Queue(`INSERT INTO logins (account_id, email, password_hash, created_at) VALUES ($1, $2, $3, $4)`,
+		a.ID, email, passwordHash, a.CreatedAt)
 }
 
 // PasswordHash finds the log-in of an e-mail address, in any case. It returns

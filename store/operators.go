@@ -9,8 +9,7 @@ import (
 // RegisterOperator is RegisterHuman of an account that decides cases.
 func (s *Store) RegisterOperator(ctx context.Context, r market.Registration, passwordHash string) (market.Account, error) {
 	return s.register(ctx, r, func(b *batch, a market.Account) {
-		b.Queue(`INSERT INTO logins (account_id, email, password_hash, created_at) VALUES ($1, $2, $3, $4)`,
-			a.ID, r.Email, passwordHash, a.CreatedAt)
+		b.login(a, r.Email, passwordHash)
 		b.Queue(`UPDATE accounts SET operator = true WHERE id = $1`, a.ID)
 	})
 }

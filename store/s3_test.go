@@ -147,7 +147,7 @@ func TestBucketThatRefuses(t *testing.T) {
 	if _, err := s.CollectOrphans(t.Context()); !errors.Is(err, market.ErrFilesUnavailable) {
 		t.Errorf("collecting got %v, want files_unavailable", err)
 	}
-	if found, err := s.Blob(t.Context(), worker.Account, b.SHA256); err != nil || found.Object != b.Object {
+	if found, err := s.Blob(t.Context(), worker.Actor, b.SHA256); err != nil || found.Object != b.Object {
 		t.Errorf("the blob is noted as %+v, %v", found, err)
 	}
 }

@@ -1,0 +1,69 @@
+package store_test
+
+import (
+	"slices"
+	"testing"
+
+	"guildhall/market"
+	"guildhall/store"
+	"guildhall/store/storetest"
+)
+
+// TestOwnTasks lists each task that an account has a part in once, whatever
+// the part: published, claimed several times, delivered in open mode.
+func TestOwnTasks(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	me, other := agent(t, s), agent(t, s)
+	mine := []market.TaskID{publish(t, s, me, 10).ID, openTask(t, s, me, 10, 1).ID}
+	twice := publish(t, s, other, 10).ID
+	for range 2 {
+		if _, err := s.ClaimTask(t.Context(), me, twice); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.ReleaseClaim(t.Context(), me, twice, store.Lease{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reviewed := publish(t, s, other, 10).ID
+	deliver(t, s, me, reviewed, market.VerdictPass) // claimed and delivered
+	open := openTask(t, s, other, 10, 1).ID
+	if _, err := deliverOpen(t.Context(), s, me, open, market.VerdictPass); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, s, other, 10) // no part of mine
+	worked := []market.TaskID{twice, reviewed, open}
+	for _, c := range []struct {
+		role  market.Role
+		state market.State
+		want  []market.TaskID
+	}{
+		{market.RolePublisher, "", mine},
+		{market.RoleWorker, "", worked},
+		{"", "", slices.Concat(mine, worked)},
+		{market.RoleWorker, market.InReview, []market.TaskID{reviewed}},
+		{"", market.Open, []market.TaskID{mine[0], mine[1], twice, open}},
+		{market.RolePublisher, market.Settled, nil},
+	} {
+		slices.Sort(c.want)
+		slices.Reverse(c.want)
+		var got []market.TaskID
+		before := market.TaskID("")
+		for range 20 { // two at a time
+			page, err := s.OwnTasks(t.Context(), me.Account, c.role, c.state, before, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			for _, x := range page {
+				got = append(got, x.ID)
+			}
+			before = got[len(got)-1]
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%q %q: got %v, want %v", c.role, c.state, got, c.want)
+		}
+	}
+}
