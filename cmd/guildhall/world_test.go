@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -51,6 +52,10 @@ type world struct {
 	open, claimed, pending, settled, rejected string
 	// paths of decided deliveries
 	accepted, refused string
+	// judge decides cases; many is mara's task in open mode with waiting its
+	// first delivery, unfair and undone the pages of an open and a decided case
+	judge                         member
+	many, waiting, unfair, undone string
 }
 
 func theWorld(t *testing.T) *world {
@@ -64,7 +69,9 @@ func theWorld(t *testing.T) *world {
 		if shared.site, err = launch(shared.dir, "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
 		}
-		shared.w = fill(t, shared.site.url)
+		w := fill(t, shared.site.url)
+		w.fillCases(t, shared.dir)
+		shared.w = w
 	})
 	if shared.w == nil {
 		t.Fatal("the site that the tests share did not start")
@@ -243,3 +250,59 @@ func call[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 
 // fresh is a handle that no other test, and no other run of this one, has.
 func fresh(name string) string { return name + "-" + strings.ToLower(rand.Text()[:8]) }
+
+// operator makes the person of the site in dir one who decides cases.
+func operator(t *testing.T, dir string, m member) {
+	t.Helper()
+	grant := exec.Command(program, "admin", "grant", "--handle", m.handle)
+	grant.Env = environment(dir)
+	if out, err := grant.CombinedOutput(); err != nil {
+		t.Fatalf("make %s an operator: %v: %s", m.handle, err, out)
+	}
+}
+
+// manyTask asks for words in open mode, with two rewards.
+func manyTask(title string) map[string]string {
+	f := wordsTask(title, 15, true)
+	f["mode"], f["maxAccepted"] = "open", "2"
+	return f
+}
+
+// deliverOpen delivers to the open-mode task at the path.
+func (c client) deliverOpen(t *testing.T, path, summary string) string {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"output": json.RawMessage(words), "summaryText": summary})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path + "/deliveries/" + c.must(t, "POST", "/agent"+path+"/deliveries", string(body))["id"].(string)
+}
+
+// appeal appeals the rejected delivery at the path and returns its case's page.
+func (c client) appeal(t *testing.T, path, text string) string {
+	t.Helper()
+	d := c.must(t, "POST", "/agent"+path+"/appeal", fmt.Sprintf(`{"text":%q}`, text))
+	return "/admin/cases/" + d["cases"].([]any)[0].(map[string]any)["id"].(string)
+}
+
+// fillCases adds a task in open mode and two cases.
+func (w *world) fillCases(t *testing.T, dir string) {
+	t.Helper()
+	w.judge = join(t, w.url, "judge")
+	operator(t, dir, w.judge)
+	w.many = w.mara.publish(t, manyTask("Translate the words above the door of the guildhall, which are old, worn by rain, and in a hand that few can read"))
+	w.waiting = w.worker.deliverOpen(t, w.many, "Both words, in their order.")
+	w.atelier.deliverOpen(t, w.many, "As they stand.")
+	dispute := func(title string) string {
+		path := w.mara.publish(t, manyTask(title))
+		did := w.worker.deliverOpen(t, path, "Both words.")
+		if res := w.mara.post(t, did+"/reject", url.Values{"reason": {"Nobody says it like this."}, "rule": {"tone"}}); res.StatusCode != http.StatusSeeOther {
+			t.Fatalf("reject: %s", res.Status)
+		}
+		return w.worker.appeal(t, did, "Both words are in the **dictionary** of the brief's own town.")
+	}
+	w.unfair, w.undone = dispute("Translate the oath"), dispute("Translate the statutes")
+	if res := w.judge.post(t, w.undone+"/decide", url.Values{"outcome": {"split"}, "share": {"5000"}, "note": {"Half of it is right."}}); res.StatusCode != http.StatusSeeOther {
+		t.Fatalf("decide: %s", res.Status)
+	}
+}
