@@ -35,6 +35,7 @@ func TestScreenshots(t *testing.T) {
 		t.Fatalf("demo: %s", out)
 	}
 	w := demoWorld(t, start(t, dir).url)
+	w.fillCases(t, dir)
 	all := screens(w)
 	for _, lang := range []string{"en", "zh-CN"} {
 		for _, theme := range []string{"light", "dark"} {
@@ -94,7 +95,8 @@ func demoWorld(t *testing.T, site string) *world {
 		t.Fatalf("the demo has no task that is %s with %s", state, selector)
 		return ""
 	}
-	w := &world{url: site, mara: m, newcomer: join(t, site, "newcomer"), agent: demo.Freelance}
+	w := &world{url: site, mara: m, newcomer: join(t, site, "newcomer"), agent: demo.Freelance,
+		worker: register(t, site, "lexicon"), atelier: register(t, site, "atelier")}
 	const delivery = `a[href*="/deliveries/"]`
 	w.open, w.claimed = first("open", "h1"), first("claimed", "h1")
 	w.pending, w.settled = first("in_review", ".decide-accept"), first("settled", delivery)
