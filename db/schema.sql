@@ -30,6 +30,25 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION public.pay_referral(worker uuid, task uuid, moment timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    referrer uuid;
+    bonus bigint;
+    total bigint;
+BEGIN
+    UPDATE accounts SET referral_paid_at = moment
+    WHERE id = worker AND referral_paid_at IS NULL AND referred_by IS NOT NULL AND referral_bonus > 0
+    RETURNING referred_by, referral_bonus INTO referrer, bonus;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    UPDATE wallets SET granted = granted + bonus WHERE account_id = referrer RETURNING granted + earned INTO total;
+    INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, balance_after)
+    VALUES (moment, 'referral', 'platform:grants', 'wallet:' || referrer, bonus, 'granted', 'granted', referrer, worker, task, total);
+END $$;
+
 CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -63,10 +82,14 @@ CREATE TABLE public.accounts (
     referred_by uuid,
     created_at timestamp with time zone NOT NULL,
     operator boolean DEFAULT false NOT NULL,
+    referral_bonus bigint DEFAULT 0 NOT NULL,
+    referral_paid_at timestamp with time zone,
     CONSTRAINT accounts_handle CHECK ((handle ~ '^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$'::text)),
     CONSTRAINT accounts_kind CHECK ((kind = ANY (ARRAY['human'::text, 'agent'::text, 'platform'::text]))),
     CONSTRAINT accounts_not_own_referrer CHECK ((referred_by <> id)),
-    CONSTRAINT accounts_operator CHECK (((NOT operator) OR (kind = 'human'::text)))
+    CONSTRAINT accounts_operator CHECK (((NOT operator) OR (kind = 'human'::text))),
+    CONSTRAINT accounts_referral_bonus CHECK ((referral_bonus >= 0)),
+    CONSTRAINT accounts_referral_paid CHECK (((referral_paid_at IS NULL) OR (referred_by IS NOT NULL)))
 );
 
 CREATE TABLE public.api_keys (
@@ -385,7 +408,7 @@ CREATE TABLE public.transfers (
     CONSTRAINT transfers_amount CHECK ((amount > 0)),
     CONSTRAINT transfers_credit_class CHECK ((credit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT transfers_debit_class CHECK ((debit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
-    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text]))),
+    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text]))),
     CONSTRAINT transfers_two_accounts CHECK ((debit <> credit))
 );
 
@@ -509,6 +532,8 @@ ALTER TABLE ONLY public.uploads
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_pkey PRIMARY KEY (account_id);
 
+CREATE INDEX accounts_referred ON public.accounts USING btree (referred_by, id) WHERE (referred_by IS NOT NULL);
+
 CREATE INDEX api_keys_account ON public.api_keys USING btree (account_id);
 
 CREATE INDEX attachments_blob ON public.attachments USING btree (sha256);
@@ -584,6 +609,8 @@ CREATE INDEX tasks_open_title ON public.tasks USING gin (title public.gin_trgm_o
 CREATE INDEX tasks_publisher ON public.tasks USING btree (publisher_id, id);
 
 CREATE INDEX transfers_account ON public.transfers USING btree (account_id, id);
+
+CREATE UNIQUE INDEX transfers_referral ON public.transfers USING btree (counterparty_id) WHERE (kind = 'referral'::text);
 
 CREATE INDEX uploads_blob ON public.uploads USING btree (sha256);
 

@@ -52,6 +52,7 @@ var policies = map[string]policy{
 	"POST /settings/password":                {"session", "ignored", true, ""},
 	"GET /console":                           {"session", "ignored", false, ""},
 	"GET /wallet/entries.csv":                {"session", "ignored", false, ""},
+	"GET /referrals":                         {"session", "ignored", false, ""},
 	"GET /wallet":                            {"session", "ignored", false, ""},
 
 	"GET /api/v1/health": {"public", "ignored", false, ""},
@@ -74,6 +75,7 @@ var policies = map[string]policy{
 	"PATCH /api/v1/agent/me":                              {"key", "ignored", true, ""},
 	"GET /api/v1/agent/wallet":                            {"key", "ignored", false, ""},
 	"GET /api/v1/agent/wallet/entries":                    {"key", "ignored", false, ""},
+	"GET /api/v1/agent/referral":                          {"key", "ignored", false, ""},
 	"POST /api/v1/agent/attachments":                      {"key", "ignored", false, ""},
 	"GET /api/v1/agent/attachments/:sha256":               {"key", "ignored", false, "all"},
 	"GET /api/v1/agent/tasks":                             {"key", "ignored", false, ""},

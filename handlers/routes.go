@@ -43,6 +43,7 @@ func (h *Handlers) routes() []route {
 		{method: post, path: "/settings/password", handle: h.changePassword, auth: session, page: true, body: true},
 		{method: get, path: "/console", handle: h.listOwnTasks, auth: session, page: true},
 		{method: get, path: "/wallet", handle: h.showWallet, auth: session, page: true},
+		{method: get, path: "/referrals", handle: h.showReferrals, auth: session, page: true},
 		{method: get, path: "/wallet/entries.csv", handle: h.downloadEntries, auth: session, page: true},
 
 		{method: get, path: "/docs/states", handle: h.showStates, page: true},
@@ -69,6 +70,8 @@ func (h *Handlers) routes() []route {
 		{method: http.MethodPatch, path: api + "/agent/me", handle: h.updateMe, auth: key, body: true},
 		{method: get, path: api + "/agent/wallet", handle: h.showWallet, auth: key},
 		{method: get, path: api + "/agent/wallet/entries", handle: h.listEntries, auth: key},
+
+		{method: get, path: api + "/agent/referral", handle: h.showReferrals, auth: key},
 
 		{method: post, path: api + "/agent/attachments", handle: h.uploadAttachment, auth: key, upload: true},
 		{method: get, path: api + "/agent/attachments/:sha256", handle: h.downloadAttachment, auth: key, stream: true},

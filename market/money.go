@@ -68,11 +68,12 @@ const (
 	TransferRelease TransferKind = "release" // pending → wallet, after the hold
 
 	TransferReversal TransferKind = "reversal" // pending → the publisher's wallet, by an operator
+	TransferReferral TransferKind = "referral" // platform → the referrer's wallet
 )
 
 // TransferKinds lists every kind.
 func TransferKinds() []TransferKind {
-	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease, TransferReversal}
+	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease, TransferReversal, TransferReferral}
 }
 
 // Transfer moves a positive amount from the debit to the credit account. The

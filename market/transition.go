@@ -72,6 +72,9 @@ type Snapshot struct {
 	// Accepted and Rejected count the task's decided deliveries, of all
 	// workers.
 	Accepted, Rejected int64
+	// Referrer invited the worker concerned and has had no bonus for it yet;
+	// else "".
+	Referrer AccountID
 	// Waivable are, in open mode, the actor's own rejections that can still
 	// be appealed, and Others all other live deliveries, Delivery in neither.
 	Waivable, Others Clocks
@@ -125,6 +128,9 @@ type Change struct {
 	// Payout is new, unless PayoutChange says what becomes of an old one.
 	Payout       *Payout
 	PayoutChange PayoutChange
+	// Referrer, unless "", has earned the bonus for inviting the payout's
+	// account. The store pays it once, whatever is accepted at the same time.
+	Referrer AccountID
 	// ClaimLimit is how many claims the worker of a new one may hold.
 	ClaimLimit int
 	// Waive ends the appeal windows of the delivery's worker on this task.
@@ -208,6 +214,9 @@ func (c *Change) pay(d Delivery, amount Credits, by string, p Payment, now time.
 	c.giveBack(slot.minus(part))
 	s.Slots--
 	s.Delivery = &d
+	if amount == s.Reward && EarnsReferral(s.Referrer, d.Worker, s.Publisher) {
+		c.Referrer, s.Referrer = s.Referrer, ""
+	}
 }
 
 // Free counts the slots that can be paid now.

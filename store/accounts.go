@@ -73,11 +73,15 @@ func (s *Store) tryRegister(ctx context.Context, r market.Registration, credenti
 		}
 		referrer, a.ReferredBy = found.ID, found.Handle
 	}
+	bonus := market.Credits(0)
+	if referrer != "" {
+		bonus = s.opts.ReferralBonus
+	}
 	var b batch
 	b.Queue(`
-		INSERT INTO accounts (id, kind, handle, display_name, description, skills, referral_code, referred_by, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		a.ID, a.Kind, a.Handle, a.DisplayName, a.Description, orEmpty(a.Skills), a.ReferralCode, nullID(referrer), now)
+		INSERT INTO accounts (id, kind, handle, display_name, description, skills, referral_code, referred_by, created_at, referral_bonus)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		a.ID, a.Kind, a.Handle, a.DisplayName, a.Description, orEmpty(a.Skills), a.ReferralCode, nullID(referrer), now, bonus)
 	b.Queue(`INSERT INTO wallets (account_id, granted, earned) VALUES ($1, 0, 0)`, a.ID)
 	credential(&b, a)
 	if s.opts.Grant > 0 {

@@ -90,6 +90,13 @@ var auditChecks = []string{
 	FROM (SELECT task_id, sum(amount)::bigint AS amount FROM payouts WHERE state = 'reversed' GROUP BY task_id) y
 	LEFT JOIN (SELECT task_id, sum(amount) AS amount FROM transfers WHERE kind = 'reversal' GROUP BY task_id) x USING (task_id)
 	WHERE y.amount <> COALESCE(x.amount, 0)`,
+	// Bonuses were paid where they were marked, and nowhere else.
+	`SELECT 'referral' AS check_name, 'account:' || COALESCE(f.id, x.counterparty_id) AS subject,
+		COALESCE(f.referral_bonus, 0)::bigint AS want, COALESCE(x.amount, 0)::bigint AS got
+	FROM (SELECT id, referred_by, referral_bonus FROM accounts WHERE referral_paid_at IS NOT NULL) f
+	FULL JOIN (SELECT account_id, counterparty_id, amount FROM transfers WHERE kind = 'referral') x
+		ON x.counterparty_id = f.id AND x.account_id = f.referred_by
+	WHERE COALESCE(f.referral_bonus, 0) <> COALESCE(x.amount, 0)`,
 	// Every frozen slot has an open case.
 	`SELECT 'frozen' AS check_name, 'task:' || t.id AS subject, count(k.id)::bigint AS want, t.frozen::bigint AS got
 	FROM tasks t LEFT JOIN cases k ON k.task_id = t.id AND k.closed_at IS NULL AND k.frozen

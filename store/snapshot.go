@@ -122,6 +122,8 @@ const selectSnapshots = `
 	SELECT ` + taskColumns + `, ` + deliveryColumns + `, ` + claimColumns + `,
 		(SELECT count(*) FROM deliveries u
 		 WHERE u.task_id = t.id AND u.attempt > 0 AND u.worker_id = COALESCE(d.worker_id, me.id)),
+		(SELECT f.referred_by FROM accounts f
+		 WHERE f.id = COALESCE(d.worker_id, me.id) AND f.referral_paid_at IS NULL AND f.referral_bonus > 0),
 		` + decidedColumns + `,
 		own.live, own.due, o.live, o.pending, o.review, o.due
 	FROM tasks t
@@ -170,12 +172,16 @@ func scanSnapshot(row pgx.Row) (market.Snapshot, error) {
 	var s market.Snapshot
 	var d deliveryRow
 	var c claimRow
-	targets := append(append(append(taskTargets(&s.Task), d.targets()...), c.targets()...), &s.Attempts, &s.Accepted, &s.Rejected,
+	var referrer *market.AccountID
+	targets := append(append(append(taskTargets(&s.Task), d.targets()...), c.targets()...), &s.Attempts, &referrer, &s.Accepted, &s.Rejected,
 		&s.Waivable.Live, &s.Waivable.Window, &s.Others.Live, &s.Others.Pending, &s.Others.Review, &s.Others.Window)
 	if err := row.Scan(targets...); err != nil {
 		return market.Snapshot{}, err
 	}
 	s.Delivery, s.Claim = d.delivery(), c.claim(s.Task)
+	if referrer != nil {
+		s.Referrer = *referrer
+	}
 	return s, nil
 }
 

@@ -29,6 +29,9 @@ import (
 type Options struct {
 	// Grant is what a new account is given, in granted credits.
 	Grant market.Credits
+	// ReferralBonus is promised to the referrer of a new account, in granted
+	// credits.
+	ReferralBonus market.Credits
 	// Hold is how long a payout is pending.
 	Hold time.Duration
 	// Now is the clock; nil means the system's.
@@ -92,6 +95,9 @@ func newID[T ~string]() T { return T(uuid.Must(uuid.NewV7()).String()) }
 
 // Grant is what a new account is given.
 func (s *Store) Grant() market.Credits { return s.opts.Grant }
+
+// ReferralBonus is promised to the referrer of a new account.
+func (s *Store) ReferralBonus() market.Credits { return s.opts.ReferralBonus }
 
 // Hold is how long a payout is pending.
 func (s *Store) Hold() time.Duration { return s.opts.Hold }

@@ -110,6 +110,7 @@ func (s *Store) tickAll(ctx context.Context, tx pgx.Tx, ids []string, now time.T
 	}
 	var b batch
 	var money []market.Transfer
+	var referred []market.Change
 	for _, was := range snaps {
 		if !was.Due(now) {
 			continue
@@ -121,9 +122,16 @@ func (s *Store) tickAll(ctx context.Context, tx pgx.Tx, ids []string, now time.T
 		}
 		b.effect(e)
 		money = append(money, c.Transfers...)
+		if c.Referrer != "" {
+			referred = append(referred, c)
+		}
 	}
 	slices.SortStableFunc(money, func(x, y market.Transfer) int { return cmp.Compare(x.Account, y.Account) })
 	b.post(money, now)
+	slices.SortStableFunc(referred, func(x, y market.Change) int { return cmp.Compare(x.Referrer, y.Referrer) })
+	for _, c := range referred {
+		b.refer(c, now)
+	}
 	return tx.SendBatch(ctx, &b.Batch).Close()
 }
 

@@ -91,6 +91,7 @@ func (s *Store) apply(ctx context.Context, by Caller, was market.Snapshot, c mar
 	}
 	b.effect(e)
 	b.post(c.Transfers, now) // last: the wallet is the contended row
+	b.refer(c, now)
 	return after, s.commit(ctx, &b)
 }
 

@@ -28,6 +28,7 @@ var settings = []setting{
 	{"GUILDHALL_BLOB_URL", "blob-url", "", "where uploaded files are kept: file:///folder, or s3://bucket?region=…[&endpoint=…&use_path_style=true] with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (default the folder blobs in the data directory)"},
 	{"GUILDHALL_HOLD", "hold", "24h", "how long a payout is pending"},
 	{"GUILDHALL_GRANT", "grant", "1000", "credits granted to a new account"},
+	{"GUILDHALL_REFERRAL_BONUS", "referral-bonus", "100", "granted credits for inviting an agent, paid when an unrelated publisher accepts its first delivery"},
 	{"GUILDHALL_RATE_LIMITS", "rate-limits", "on", "on or off"},
 	{"GUILDHALL_TRUSTED_PROXIES", "trusted-proxies", "", "addresses of reverse proxies whose X-Forwarded-For is believed, such as 127.0.0.1,10.0.0.0/8"},
 	{"GUILDHALL_LOG", "log", "text", "text or json"},
@@ -38,7 +39,7 @@ type config struct {
 	addr, baseURL, data, databaseURL string
 	blobURL                          string
 	hold                             time.Duration
-	grant                            int64
+	grant, referralBonus             int64
 	rateLimits                       bool
 	trustedProxies                   []*net.IPNet
 	logger                           *slog.Logger
@@ -111,6 +112,9 @@ func (c *config) fill(get func(string) string, errs io.Writer) error {
 	}
 	if c.grant, err = strconv.ParseInt(get("GUILDHALL_GRANT"), 10, 64); err != nil || c.grant < 0 || c.grant > 1_000_000_000 {
 		return bad("GUILDHALL_GRANT", "a whole number from 0 to 1000000000")
+	}
+	if c.referralBonus, err = strconv.ParseInt(get("GUILDHALL_REFERRAL_BONUS"), 10, 64); err != nil || c.referralBonus < 0 || c.referralBonus > 1_000_000 {
+		return bad("GUILDHALL_REFERRAL_BONUS", "a whole number from 0 to 1000000")
 	}
 	c.rateLimits = get("GUILDHALL_RATE_LIMITS") == "on"
 	if !c.rateLimits && get("GUILDHALL_RATE_LIMITS") != "off" {

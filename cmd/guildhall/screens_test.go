@@ -91,6 +91,8 @@ func screens(w *world) []screen {
 		{name: "console-empty", path: "/console", who: w.newcomer, there: `document.querySelector('.empty')`},
 		{name: "wallet", path: "/wallet", who: w.mara, there: `document.querySelector('.spark')`},
 		{name: "wallet-nothing", path: "/wallet?kind=payout", who: w.newcomer},
+		{name: "referrals", path: "/referrals", who: w.mara, there: `document.querySelectorAll('tbody tr').length >= 2`},
+		{name: "referrals-nobody", path: "/referrals", who: w.newcomer, there: `document.querySelector('.empty')`},
 		{name: "settings", path: "/settings", who: w.mara},
 		{name: "settings-refused", path: "/settings", who: w.mara, lead: send(`form[action="/settings/password"]`), there: refused},
 		{name: "profile-person", path: "/agents/" + w.mara.handle},

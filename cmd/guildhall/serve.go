@@ -52,7 +52,7 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 		return err
 	}
 	defer blobs.Close()
-	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), Hold: c.hold, Blobs: blobs})
+	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), ReferralBonus: market.Credits(c.referralBonus), Hold: c.hold, Blobs: blobs})
 	if err != nil {
 		return err
 	}

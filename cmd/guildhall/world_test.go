@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/PuerkitoBio/goquery"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
@@ -285,9 +286,27 @@ func (c client) appeal(t *testing.T, path, text string) string {
 	return "/admin/cases/" + d["cases"].([]any)[0].(map[string]any)["id"].(string)
 }
 
-// fillCases adds a task in open mode and two cases.
+// invite registers two agents with the member's code, of which one earns it
+// the bonus.
+func (w *world) invite(t *testing.T, m member) {
+	t.Helper()
+	page, err := goquery.NewDocumentFromReader(m.request(t, http.MethodGet, "/referrals", nil).Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, _ := strings.Cut(page.Find("#invite-link").AttrOr("value", ""), "ref=")
+	out := w.worker.must(t, "POST", "/agents/register", fmt.Sprintf(`{"handle":%q,"referralCode":%q}`, "fledgling", code))
+	w.worker.must(t, "POST", "/agents/register", fmt.Sprintf(`{"handle":%q,"referralCode":%q}`, "late-riser", code))
+	guest := client{url: w.url, key: out["apiKey"].(string)}
+	task := "/tasks/" + w.atelier.must(t, "POST", "/agent/tasks", `{"title":"Count the drawers","brief":"All of them, once.","reward":7}`)["id"].(string)
+	w.atelier.must(t, "POST", "/agent"+task+"/deliveries/"+guest.deliver(t, task, `24`, "Counted twice.")+"/accept", "")
+}
+
+// fillCases adds a task in open mode, two cases, and accounts that were
+// invited.
 func (w *world) fillCases(t *testing.T, dir string) {
 	t.Helper()
+	w.invite(t, w.mara)
 	w.judge = join(t, w.url, "judge")
 	operator(t, dir, w.judge)
 	w.many = w.mara.publish(t, manyTask("Translate the words above the door of the guildhall, which are old, worn by rain, and in a hand that few can read"))

@@ -21,6 +21,7 @@ import (
 
 	"guildhall/db"
 	"guildhall/db/cluster"
+	"guildhall/market"
 	"guildhall/store"
 )
 
@@ -76,7 +77,7 @@ func New(t testing.TB, mutate ...func(*store.Options)) *store.Store {
 		t.Fatalf("open a folder for blobs: %v", err)
 	}
 	t.Cleanup(func() { blobs.Close() })
-	o := store.Options{Grant: 1000, Hold: 24 * time.Hour, MaxConns: 16, Blobs: blobs}
+	o := store.Options{Grant: 1000, ReferralBonus: market.DefaultReferralBonus, Hold: 24 * time.Hour, MaxConns: 16, Blobs: blobs}
 	for _, m := range mutate {
 		m(&o)
 	}
