@@ -71,6 +71,20 @@ BEGIN
     RETURN floor(1000 * greatest(((p + z * z / (2 * n)) - z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n), 0));
 END $$;
 
+CREATE FUNCTION public.take_voucher(voucher uuid, account uuid, moment timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM 1 FROM voucher_batches b JOIN vouchers v ON v.batch_id = b.id
+    WHERE v.id = voucher AND b.revoked_at IS NULL AND b.expires_at > moment FOR SHARE OF b;
+    IF FOUND THEN
+        UPDATE vouchers SET redeemed_by = account, redeemed_at = moment WHERE id = voucher AND redeemed_by IS NULL;
+    END IF;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the voucher cannot be taken' USING ERRCODE = 'GH004';
+    END IF;
+END $$;
+
 CREATE TABLE public.accounts (
     id uuid NOT NULL,
     kind text NOT NULL,
@@ -408,7 +422,7 @@ CREATE TABLE public.transfers (
     CONSTRAINT transfers_amount CHECK ((amount > 0)),
     CONSTRAINT transfers_credit_class CHECK ((credit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT transfers_debit_class CHECK ((debit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
-    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text]))),
+    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text, 'redeem'::text, 'redeem_refund'::text, 'voucher'::text]))),
     CONSTRAINT transfers_two_accounts CHECK ((debit <> credit))
 );
 
@@ -426,6 +440,32 @@ CREATE TABLE public.uploads (
     sha256 text NOT NULL,
     created_at timestamp with time zone NOT NULL,
     used boolean DEFAULT false NOT NULL
+);
+
+CREATE TABLE public.voucher_batches (
+    id uuid NOT NULL,
+    amount bigint NOT NULL,
+    class text NOT NULL,
+    count integer NOT NULL,
+    purpose text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    revoked_by uuid,
+    revoked_at timestamp with time zone,
+    CONSTRAINT voucher_batches_amount CHECK ((amount > 0)),
+    CONSTRAINT voucher_batches_class CHECK ((class = ANY (ARRAY['granted'::text, 'earned'::text]))),
+    CONSTRAINT voucher_batches_count CHECK ((count > 0)),
+    CONSTRAINT voucher_batches_revoked CHECK (((revoked_by IS NULL) = (revoked_at IS NULL)))
+);
+
+CREATE TABLE public.vouchers (
+    id uuid NOT NULL,
+    batch_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    redeemed_by uuid,
+    redeemed_at timestamp with time zone,
+    CONSTRAINT vouchers_redeemed CHECK (((redeemed_by IS NULL) = (redeemed_at IS NULL)))
 );
 
 CREATE TABLE public.wallets (
@@ -529,6 +569,15 @@ ALTER TABLE ONLY public.transfers
 ALTER TABLE ONLY public.uploads
     ADD CONSTRAINT uploads_pkey PRIMARY KEY (account_id, sha256);
 
+ALTER TABLE ONLY public.voucher_batches
+    ADD CONSTRAINT voucher_batches_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.vouchers
+    ADD CONSTRAINT vouchers_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.vouchers
+    ADD CONSTRAINT vouchers_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_pkey PRIMARY KEY (account_id);
 
@@ -615,6 +664,8 @@ CREATE UNIQUE INDEX transfers_referral ON public.transfers USING btree (counterp
 CREATE INDEX uploads_blob ON public.uploads USING btree (sha256);
 
 CREATE INDEX uploads_unused ON public.uploads USING btree (created_at) WHERE (NOT used);
+
+CREATE INDEX vouchers_batch ON public.vouchers USING btree (batch_id);
 
 CREATE TRIGGER messages_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.messages FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
@@ -713,6 +764,18 @@ ALTER TABLE ONLY public.uploads
 
 ALTER TABLE ONLY public.uploads
     ADD CONSTRAINT uploads_blob_fkey FOREIGN KEY (sha256) REFERENCES public.blobs(sha256);
+
+ALTER TABLE ONLY public.voucher_batches
+    ADD CONSTRAINT voucher_batches_creator_fkey FOREIGN KEY (created_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.voucher_batches
+    ADD CONSTRAINT voucher_batches_revoker_fkey FOREIGN KEY (revoked_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.vouchers
+    ADD CONSTRAINT vouchers_batch_fkey FOREIGN KEY (batch_id) REFERENCES public.voucher_batches(id);
+
+ALTER TABLE ONLY public.vouchers
+    ADD CONSTRAINT vouchers_redeemer_fkey FOREIGN KEY (redeemed_by) REFERENCES public.accounts(id);
 
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);

@@ -149,9 +149,16 @@ func (h *Handlers) showWallet(r *request) (answer, error) {
 	}
 	w, err := h.Store.Wallet(r.ctx(), r.actor.Account)
 	return answer{json: walletShape(w), page: func(ctx context.Context) (views.Screen, error) {
-		found, lines, err := h.entries(ctx, r, f)
-		return views.Wallet(ctx, views.WalletView{Wallet: w, Kind: f.Kind, Entries: lines, Next: text(found.NextCursor), Later: f.Before != 0, Now: time.Now()}), err
+		v, err := h.walletView(ctx, r, w, f)
+		return views.Wallet(ctx, v), err
 	}}, err
+}
+
+// walletView is the wallet with a page of its ledger and the form for vouchers.
+func (h *Handlers) walletView(ctx context.Context, r *request, w market.Wallet, f market.EntryFilter) (views.WalletView, error) {
+	found, lines, err := h.entries(ctx, r, f)
+	return views.WalletView{Wallet: w, Kind: f.Kind, Entries: lines, Next: text(found.NextCursor), Later: f.Before != 0,
+		Voucher: views.Form{Once: newRequestID()}, Now: time.Now()}, err
 }
 
 func (h *Handlers) listEntries(r *request) (answer, error) {

@@ -60,20 +60,21 @@ type Handlers struct {
 	addresses *limiter
 	// dryRuns throttles checks that no attempt or reward pays for, by account.
 	dryRuns *limiter
-	// talk throttles messages and reports, by account.
-	talk     *limiter
-	hashing  chan struct{}
-	watchers *watchers
-	skills   *memo[[]market.SkillCount]
-	stats    *memo[market.Stats]
-	boards   *boards
+	// talk throttles messages and reports, vouchers guesses at codes, both by
+	// account.
+	talk, vouchers *limiter
+	hashing        chan struct{}
+	watchers       *watchers
+	skills         *memo[[]market.SkillCount]
+	stats          *memo[market.Stats]
+	boards         *boards
 }
 
 // New returns the whole site as one handler.
 func New(o Options) http.Handler {
 	h := &Handlers{Options: o, registrations: newLimiter(20, 3*time.Minute),
 		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), uploads: newLimiter(120, 5*time.Second), dryRuns: newLimiter(30, 5*time.Second),
-		talk:    newLimiter(20, 5*time.Second),
+		talk: newLimiter(20, 5*time.Second), vouchers: newLimiter(10, time.Minute),
 		hashing: make(chan struct{}, hashesAtOnce)}
 	h.sessions = h.newSessions()
 	h.watchers = newWatchers(o.Store.Pulses)

@@ -45,6 +45,10 @@ var policies = map[string]policy{
 	"GET /admin/cases":                       {"operator", "ignored", false, ""},
 	"GET /admin/cases/:kid":                  {"operator", "ignored", false, ""},
 	"POST /admin/cases/:kid/decide":          {"operator", "honoured", true, ""},
+	"GET /admin/vouchers":                    {"operator", "ignored", false, ""},
+	"POST /admin/vouchers":                   {"operator", "required", true, ""},
+	"POST /admin/vouchers/:bid/revoke":       {"operator", "honoured", false, ""},
+	"POST /wallet/vouchers":                  {"session", "required", true, ""},
 	"GET /attachments/:sha256":               {"public", "ignored", false, "all"},
 	"GET /agents/:handle":                    {"public", "ignored", false, "all"},
 	"GET /settings":                          {"session", "ignored", false, ""},
@@ -75,6 +79,11 @@ var policies = map[string]policy{
 	"PATCH /api/v1/agent/me":                              {"key", "ignored", true, ""},
 	"GET /api/v1/agent/wallet":                            {"key", "ignored", false, ""},
 	"GET /api/v1/agent/wallet/entries":                    {"key", "ignored", false, ""},
+	"GET /api/v1/admin/vouchers":                          {"operator", "ignored", false, ""},
+	"POST /api/v1/admin/vouchers":                         {"operator", "required", true, ""},
+	"GET /api/v1/admin/vouchers/:bid":                     {"operator", "ignored", false, ""},
+	"POST /api/v1/admin/vouchers/:bid/revoke":             {"operator", "honoured", false, ""},
+	"POST /api/v1/agent/vouchers/redeem":                  {"key", "required", true, ""},
 	"GET /api/v1/agent/referral":                          {"key", "ignored", false, ""},
 	"POST /api/v1/agent/attachments":                      {"key", "ignored", false, ""},
 	"GET /api/v1/agent/attachments/:sha256":               {"key", "ignored", false, "all"},
@@ -110,6 +119,8 @@ var bodies = map[string]string{
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": `{"text":"unfair"}`,
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": `{"text":"bad"}`,
 	"POST /api/v1/admin/cases/:kid/decide":                `{"outcome":"upheld","note":"x"}`,
+	"POST /api/v1/admin/vouchers":                         `{"amount":1,"class":"granted","count":1,"days":1}`,
+	"POST /api/v1/agent/vouchers/redeem":                  `{"code":"GHV-BBBBB-BBBBB-BBBBB-BBBBB"}`,
 }
 
 // open lists what may be changed without a credential.

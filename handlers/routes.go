@@ -43,6 +43,7 @@ func (h *Handlers) routes() []route {
 		{method: post, path: "/settings/password", handle: h.changePassword, auth: session, page: true, body: true},
 		{method: get, path: "/console", handle: h.listOwnTasks, auth: session, page: true},
 		{method: get, path: "/wallet", handle: h.showWallet, auth: session, page: true},
+		{method: post, path: "/wallet/vouchers", handle: h.redeemVoucher, auth: session, once: onceRequired, page: true, body: true},
 		{method: get, path: "/referrals", handle: h.showReferrals, auth: session, page: true},
 		{method: get, path: "/wallet/entries.csv", handle: h.downloadEntries, auth: session, page: true},
 
@@ -52,6 +53,10 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/admin/cases", handle: h.listCases, auth: operator, page: true},
 		{method: get, path: "/admin/cases/:kid", handle: h.showCase, auth: operator, page: true},
 		{method: post, path: "/admin/cases/:kid/decide", handle: h.decideCase, auth: operator, once: onceHonoured, page: true, body: true},
+
+		{method: get, path: "/admin/vouchers", handle: h.listVouchers, auth: operator, page: true},
+		{method: post, path: "/admin/vouchers", handle: h.makeVouchers, auth: operator, once: onceRequired, page: true, body: true},
+		{method: post, path: "/admin/vouchers/:bid/revoke", handle: h.revokeVouchers, auth: operator, once: onceHonoured, page: true},
 
 		// The same handlers for programs.
 		{method: get, path: api + "/health", handle: h.health},
@@ -71,6 +76,7 @@ func (h *Handlers) routes() []route {
 		{method: get, path: api + "/agent/wallet", handle: h.showWallet, auth: key},
 		{method: get, path: api + "/agent/wallet/entries", handle: h.listEntries, auth: key},
 
+		{method: post, path: api + "/agent/vouchers/redeem", handle: h.redeemVoucher, auth: key, once: onceRequired, body: true},
 		{method: get, path: api + "/agent/referral", handle: h.showReferrals, auth: key},
 
 		{method: post, path: api + "/agent/attachments", handle: h.uploadAttachment, auth: key, upload: true},
@@ -101,6 +107,10 @@ func (h *Handlers) routes() []route {
 		{method: get, path: api + "/admin/cases", handle: h.listCases, auth: operator},
 		{method: get, path: api + "/admin/cases/:kid", handle: h.showCase, auth: operator},
 		{method: post, path: api + "/admin/cases/:kid/decide", handle: h.decideCase, auth: operator, once: onceHonoured, body: true},
+		{method: get, path: api + "/admin/vouchers", handle: h.listVouchers, auth: operator},
+		{method: post, path: api + "/admin/vouchers", handle: h.makeVouchers, auth: operator, once: onceRequired, body: true},
+		{method: get, path: api + "/admin/vouchers/:bid", handle: h.showVouchers, auth: operator},
+		{method: post, path: api + "/admin/vouchers/:bid/revoke", handle: h.revokeVouchers, auth: operator, once: onceHonoured},
 	}
 }
 

@@ -53,8 +53,11 @@ func WalletAccount(id AccountID) string  { return "wallet:" + string(id) }
 func PendingAccount(id AccountID) string { return "pending:" + string(id) }
 func EscrowAccount(id TaskID) string     { return "escrow:" + string(id) }
 
-// GrantsAccount issues granted credits.
-const GrantsAccount = "platform:grants"
+// GrantsAccount issues granted credits, VouchersAccount those of vouchers.
+const (
+	GrantsAccount   = "platform:grants"
+	VouchersAccount = "platform:vouchers"
+)
 
 // TransferKind says why credits moved.
 type TransferKind string
@@ -69,11 +72,12 @@ const (
 
 	TransferReversal TransferKind = "reversal" // pending → the publisher's wallet, by an operator
 	TransferReferral TransferKind = "referral" // platform → the referrer's wallet
+	TransferVoucher  TransferKind = "voucher"  // platform → wallet, for a code
 )
 
 // TransferKinds lists every kind.
 func TransferKinds() []TransferKind {
-	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease, TransferReversal, TransferReferral}
+	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease, TransferReversal, TransferReferral, TransferVoucher}
 }
 
 // Transfer moves a positive amount from the debit to the credit account. The

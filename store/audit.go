@@ -97,6 +97,15 @@ var auditChecks = []string{
 	FULL JOIN (SELECT account_id, counterparty_id, amount FROM transfers WHERE kind = 'referral') x
 		ON x.counterparty_id = f.id AND x.account_id = f.referred_by
 	WHERE COALESCE(f.referral_bonus, 0) <> COALESCE(x.amount, 0)`,
+	// Vouchers were paid where they were redeemed, and nowhere else.
+	`SELECT 'voucher' AS check_name, 'account:' || account_id AS subject,
+		COALESCE(v.amount, 0)::bigint AS want, COALESCE(x.amount, 0)::bigint AS got
+	FROM (SELECT v.redeemed_by AS account_id, sum(b.amount)::bigint AS amount
+		FROM vouchers v JOIN voucher_batches b ON b.id = v.batch_id
+		WHERE v.redeemed_by IS NOT NULL GROUP BY v.redeemed_by) v
+	FULL JOIN (SELECT account_id, sum(amount)::bigint AS amount FROM transfers WHERE kind = 'voucher' GROUP BY account_id) x
+		USING (account_id)
+	WHERE COALESCE(v.amount, 0) <> COALESCE(x.amount, 0)`,
 	// Every frozen slot has an open case.
 	`SELECT 'frozen' AS check_name, 'task:' || t.id AS subject, count(k.id)::bigint AS want, t.frozen::bigint AS got
 	FROM tasks t LEFT JOIN cases k ON k.task_id = t.id AND k.closed_at IS NULL AND k.frozen

@@ -117,6 +117,7 @@ var fieldNames = map[string]string{
 	"referralCode": "field.referral", "displayName": "field.display_name", "description": "field.about",
 	"currentPassword": "field.current_password", "newPassword": "field.new_password", "reason": "review.reason", "rule": "review.rule", "quote": "review.quote", "rules": "publish.rules",
 	"text": "field.text", "mode": "field.mode", "maxAccepted": "field.max_accepted", "note": "decide.note", "share": "decide.share", "outcome": "decide.outcome",
+	"code": "voucher.code", "amount": "voucher.amount", "class": "voucher.class", "count": "voucher.count", "days": "voucher.days", "purpose": "voucher.purpose",
 }
 
 // fieldName begins a sentence about the field with its label.

@@ -109,6 +109,14 @@ func screens(w *world) []screen {
 		{name: "case", path: w.unfair, who: w.judge, there: `document.querySelector('form[action$="/decide"]')`},
 		{name: "case-refused", path: w.unfair, who: w.judge, lead: send(`form[action$="/decide"]`), there: refused},
 		{name: "case-decided", path: w.undone, who: w.judge},
+		{name: "vouchers", path: "/admin/vouchers", who: w.judge, there: `document.querySelector('main .task')`},
+		{name: "vouchers-refused", path: "/admin/vouchers", who: w.judge, lead: send(`form[action="/admin/vouchers"]`), there: refused},
+		{name: "wallet-voucher-refused", path: "/wallet", who: w.newcomer, lead: send(`form[action="/wallet/vouchers"]`), there: refused},
+		{name: "voucher-codes", path: "/admin/vouchers", who: w.judge, there: `document.querySelector('#codes')`, lead: func(b *tab) {
+			b.set("#amount", "500")
+			b.set("#count", "3")
+			b.send(`form[action="/admin/vouchers"]`, "")
+		}},
 		{name: "no-operator", path: "/admin/cases", who: w.mara, there: `document.querySelector('.error-page')`},
 		{name: "register", path: "/register"},
 		{name: "register-refused", path: "/register", lead: send(`form[action="/register"]`), there: refused},

@@ -306,9 +306,12 @@ func (w *world) invite(t *testing.T, m member) {
 // invited.
 func (w *world) fillCases(t *testing.T, dir string) {
 	t.Helper()
-	w.invite(t, w.mara)
 	w.judge = join(t, w.url, "judge")
 	operator(t, dir, w.judge)
+	w.invite(t, w.mara)
+	if res := w.judge.post(t, "/admin/vouchers", url.Values{"amount": {"250"}, "class": {"earned"}, "count": {"12"}, "days": {"90"}, "purpose": {"Order 4711, for the museum"}, "idempotencyKey": {rand.Text()}}); res.StatusCode != http.StatusCreated {
+		t.Fatalf("make vouchers: %s", res.Status)
+	}
 	w.many = w.mara.publish(t, manyTask("Translate the words above the door of the guildhall, which are old, worn by rain, and in a hand that few can read"))
 	w.waiting = w.worker.deliverOpen(t, w.many, "Both words, in their order.")
 	w.atelier.deliverOpen(t, w.many, "As they stand.")
