@@ -20,6 +20,13 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION public.chain_mark(state bytea, mark bytea) RETURNS bytea
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN sha256(state || mark);
+END $$;
+
 CREATE FUNCTION public.hold_payout(payout uuid, at timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -28,6 +35,15 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'payout is not held' USING ERRCODE = 'GH004';
     END IF;
+END $$;
+
+CREATE FUNCTION public.mark_transfer() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.mark := sha256(convert_to(concat(NEW.id, '|', (date_part('epoch', NEW.at) * 1000000)::bigint, '|', NEW.kind, '|', NEW.debit, '|', NEW.credit, '|', NEW.amount, '|',
+        NEW.debit_class, '|', NEW.credit_class, '|', NEW.account_id, '|', NEW.counterparty_id, '|', NEW.task_id, '|', NEW.balance_after), 'UTF8'));
+    RETURN NEW;
 END $$;
 
 CREATE FUNCTION public.pay_referral(worker uuid, task uuid, moment timestamp with time zone) RETURNS void
@@ -85,6 +101,20 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION public.transfer_mark(id bigint, at timestamp with time zone, kind text, debit text, credit text, amount bigint, debit_class text, credit_class text, account_id uuid, counterparty_id uuid, task_id uuid, balance_after bigint) RETURNS bytea
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+BEGIN
+    RETURN sha256(convert_to(concat(id, '|', (date_part('epoch', at) * 1000000)::bigint, '|', kind, '|', debit, '|', credit, '|', amount, '|',
+        debit_class, '|', credit_class, '|', account_id, '|', counterparty_id, '|', task_id, '|', balance_after), 'UTF8'));
+END $$;
+
+CREATE AGGREGATE public.chain_marks(bytea) (
+    SFUNC = public.chain_mark,
+    STYPE = bytea,
+    INITCOND = ''
+);
+
 CREATE TABLE public.accounts (
     id uuid NOT NULL,
     kind text NOT NULL,
@@ -121,6 +151,22 @@ CREATE TABLE public.attachments (
     task_id uuid NOT NULL,
     delivery_id uuid,
     sha256 text NOT NULL
+);
+
+CREATE TABLE public.audits (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    transfers bigint NOT NULL,
+    findings integer NOT NULL
+);
+
+ALTER TABLE public.audits ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.audits_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.blobs (
@@ -198,6 +244,16 @@ CREATE TABLE public.idempotency (
     location text NOT NULL,
     answer bytea NOT NULL,
     created_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.ledger_days (
+    day date NOT NULL,
+    lines bigint NOT NULL,
+    id_sum numeric NOT NULL,
+    chain bytea NOT NULL,
+    hash bytea NOT NULL,
+    sealed_at timestamp with time zone NOT NULL,
+    CONSTRAINT ledger_days_lines CHECK ((lines > 0))
 );
 
 CREATE TABLE public.logins (
@@ -419,6 +475,7 @@ CREATE TABLE public.transfers (
     counterparty_id uuid,
     task_id uuid,
     balance_after bigint,
+    mark bytea NOT NULL,
     CONSTRAINT transfers_amount CHECK ((amount > 0)),
     CONSTRAINT transfers_credit_class CHECK ((credit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT transfers_debit_class CHECK ((debit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
@@ -491,6 +548,9 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.audits
+    ADD CONSTRAINT audits_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.blobs
     ADD CONSTRAINT blobs_object_key UNIQUE (object);
 
@@ -511,6 +571,9 @@ ALTER TABLE ONLY public.deliveries
 
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (account_id, key);
+
+ALTER TABLE ONLY public.ledger_days
+    ADD CONSTRAINT ledger_days_pkey PRIMARY KEY (day);
 
 ALTER TABLE ONLY public.logins
     ADD CONSTRAINT logins_pkey PRIMARY KEY (account_id);
@@ -659,6 +722,8 @@ CREATE INDEX tasks_publisher ON public.tasks USING btree (publisher_id, id);
 
 CREATE INDEX transfers_account ON public.transfers USING btree (account_id, id);
 
+CREATE INDEX transfers_at ON public.transfers USING brin (at);
+
 CREATE UNIQUE INDEX transfers_referral ON public.transfers USING btree (counterparty_id) WHERE (kind = 'referral'::text);
 
 CREATE INDEX uploads_blob ON public.uploads USING btree (sha256);
@@ -667,6 +732,8 @@ CREATE INDEX uploads_unused ON public.uploads USING btree (created_at) WHERE (NO
 
 CREATE INDEX vouchers_batch ON public.vouchers USING btree (batch_id);
 
+CREATE TRIGGER ledger_days_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger_days FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
 CREATE TRIGGER messages_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.messages FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER outcomes_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.outcomes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
@@ -674,6 +741,8 @@ CREATE TRIGGER outcomes_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON publi
 CREATE TRIGGER task_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.task_events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER transfers_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.transfers FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER transfers_mark BEFORE INSERT ON public.transfers FOR EACH ROW EXECUTE FUNCTION public.mark_transfer();
 
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_referred_by_fkey FOREIGN KEY (referred_by) REFERENCES public.accounts(id);

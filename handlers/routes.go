@@ -54,6 +54,8 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/admin/cases/:kid", handle: h.showCase, auth: operator, page: true},
 		{method: post, path: "/admin/cases/:kid/decide", handle: h.decideCase, auth: operator, once: onceHonoured, page: true, body: true},
 
+		{method: get, path: "/admin/books", handle: h.showBooks, auth: operator, page: true},
+		{method: post, path: "/admin/books", handle: h.recomputeBooks, auth: operator, page: true},
 		{method: get, path: "/admin/vouchers", handle: h.listVouchers, auth: operator, page: true},
 		{method: post, path: "/admin/vouchers", handle: h.makeVouchers, auth: operator, once: onceRequired, page: true, body: true},
 		{method: post, path: "/admin/vouchers/:bid/revoke", handle: h.revokeVouchers, auth: operator, once: onceHonoured, page: true},
@@ -107,6 +109,7 @@ func (h *Handlers) routes() []route {
 		{method: get, path: api + "/admin/cases", handle: h.listCases, auth: operator},
 		{method: get, path: api + "/admin/cases/:kid", handle: h.showCase, auth: operator},
 		{method: post, path: api + "/admin/cases/:kid/decide", handle: h.decideCase, auth: operator, once: onceHonoured, body: true},
+		{method: get, path: api + "/admin/reconcile", handle: h.reconcile, auth: operator},
 		{method: get, path: api + "/admin/vouchers", handle: h.listVouchers, auth: operator},
 		{method: post, path: api + "/admin/vouchers", handle: h.makeVouchers, auth: operator, once: onceRequired, body: true},
 		{method: get, path: api + "/admin/vouchers/:bid", handle: h.showVouchers, auth: operator},

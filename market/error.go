@@ -139,6 +139,7 @@ var (
 	ErrReasonRequired        = sentinel(KindInvalid, "reason_required")
 	ErrHandleTaken           = sentinel(KindConflict, "handle_taken")
 	ErrEmailTaken            = sentinel(KindConflict, "email_taken")
+	ErrBooksDiffer           = sentinel(KindConflict, "books_differ")
 	ErrReferralUnknown       = sentinel(KindInvalid, "referral_unknown")
 	ErrVoucherUnknown        = sentinel(KindInvalid, "voucher_unknown")
 	ErrVoucherUsed           = sentinel(KindConflict, "voucher_used")

@@ -2,17 +2,38 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
 
-// Finding is one place where the books differ from what the entries say.
+// Finding is one place where the books are wrong.
 type Finding struct {
 	Check   string `db:"check_name"`
 	Subject string `db:"subject"`
 	// Want is what the ledger entries add up to, Got what the tables say.
 	Want int64 `db:"want"`
 	Got  int64 `db:"got"`
+	// Detail says what is wrong with the entries themselves; Want and Got say
+	// nothing then.
+	Detail string `db:"detail"`
+}
+
+// String is the finding in a sentence.
+func (f Finding) String() string {
+	if f.Detail != "" {
+		return f.Check + " " + f.Subject + ": " + f.Detail
+	}
+	return fmt.Sprintf("%s %s: the entries say %d, the tables %d", f.Check, f.Subject, f.Want, f.Got)
+}
+
+// CheckResult is how one check went.
+type CheckResult struct {
+	Name     string
+	Findings int
 }
 
 // AuditReport says what was recomputed and what was found wrong.
@@ -21,130 +42,221 @@ type AuditReport struct {
 	Wallets   int64 `db:"wallets"`
 	Tasks     int64 `db:"tasks"`
 	// Sum is the total over all ledger accounts: 0 in whole books.
-	Sum      int64 `db:"sum"`
+	Sum int64 `db:"sum"`
+	// Days counts the days of the ledger that are sealed, and Seal is the hash
+	// of the last one: who keeps it elsewhere finds out if all were rewritten.
+	Days   int64
+	Seal   []byte
+	Checks []CheckResult
+	// Findings are at most maxFindings of each check.
 	Findings []Finding
 }
 
-// movements lists what every transfer does to each ledger account and class.
-const movements = `
-	WITH moved AS (
+// maxFindings bounds the findings of one check.
+const maxFindings = 1000
+
+// gatherBalances adds up what every transfer does to each ledger account and
+// class, once for all checks.
+const gatherBalances = `
+	CREATE TEMP TABLE balance ON COMMIT DROP AS
+	SELECT account, class, sum(amount)::bigint AS amount
+	FROM (
 		SELECT debit AS account, debit_class AS class, -amount AS amount FROM transfers
 		UNION ALL
 		SELECT credit, credit_class, amount FROM transfers
-	), balance AS (
-		SELECT account, class, sum(amount)::bigint AS amount FROM moved GROUP BY account, class
-	)`
+	) moved
+	GROUP BY account, class`
 
-var auditChecks = []string{
+type auditCheck struct{ name, sql string }
+
+var auditChecks = []auditCheck{
 	// Wallets equal their entries, by class.
-	`SELECT 'wallet_' || x.class AS check_name, x.account AS subject,
+	{"wallets", `SELECT 'wallet_' || x.class AS check_name, x.account AS subject,
 		COALESCE(b.amount, 0)::bigint AS want, x.amount AS got
 	FROM (
 		SELECT 'wallet:' || account_id AS account, 'granted' AS class, granted AS amount FROM wallets
 		UNION ALL SELECT 'wallet:' || account_id, 'earned', earned FROM wallets
 	) x LEFT JOIN balance b USING (account, class)
-	WHERE COALESCE(b.amount, 0) <> x.amount`,
+	WHERE COALESCE(b.amount, 0) <> x.amount`},
 	// Entries of wallets that do not exist.
-	`SELECT 'wallet_missing' AS check_name, b.account AS subject, b.amount AS want, 0::bigint AS got
+	{"wallets_missing", `SELECT 'wallet_missing' AS check_name, b.account AS subject, b.amount AS want, 0::bigint AS got
 	FROM balance b
-	WHERE b.account LIKE 'wallet:%' AND NOT EXISTS (SELECT 1 FROM wallets w WHERE b.account = 'wallet:' || w.account_id)`,
+	WHERE b.account LIKE 'wallet:%' AND NOT EXISTS (SELECT 1 FROM wallets w WHERE b.account = 'wallet:' || w.account_id)`},
 	// Escrows equal their entries, by class, so terminal tasks hold nothing.
-	`SELECT 'escrow_' || x.class AS check_name, x.account AS subject,
+	{"escrows", `SELECT 'escrow_' || x.class AS check_name, x.account AS subject,
 		COALESCE(b.amount, 0)::bigint AS want, x.amount AS got
 	FROM (
 		SELECT 'escrow:' || id AS account, 'granted' AS class, escrow_granted AS amount FROM tasks
 		UNION ALL SELECT 'escrow:' || id, 'earned', escrow_earned FROM tasks
 	) x LEFT JOIN balance b USING (account, class)
-	WHERE COALESCE(b.amount, 0) <> x.amount`,
+	WHERE COALESCE(b.amount, 0) <> x.amount`},
 	// Entries of escrows whose task does not exist.
-	`SELECT 'escrow_missing' AS check_name, b.account AS subject, b.amount AS want, 0::bigint AS got
+	{"escrows_missing", `SELECT 'escrow_missing' AS check_name, b.account AS subject, b.amount AS want, 0::bigint AS got
 	FROM balance b
-	WHERE b.account LIKE 'escrow:%' AND NOT EXISTS (SELECT 1 FROM tasks t WHERE b.account = 'escrow:' || t.id)`,
+	WHERE b.account LIKE 'escrow:%' AND NOT EXISTS (SELECT 1 FROM tasks t WHERE b.account = 'escrow:' || t.id)`},
 	// Live tasks hold the rewards of all unpaid slots.
-	`SELECT 'escrow_reward' AS check_name, 'escrow:' || id AS subject, reward * slots AS want, escrow_granted + escrow_earned AS got
-	FROM tasks WHERE due_at IS NOT NULL AND escrow_granted + escrow_earned <> reward * slots`,
+	{"escrow_rewards", `SELECT 'escrow_reward' AS check_name, 'escrow:' || id AS subject, reward * slots AS want, escrow_granted + escrow_earned AS got
+	FROM tasks WHERE due_at IS NOT NULL AND escrow_granted + escrow_earned <> reward * slots`},
 	// Pending balances equal their payout rows.
-	`SELECT 'pending_' || class AS check_name, account AS subject,
+	{"pending", `SELECT 'pending_' || class AS check_name, account AS subject,
 		COALESCE(b.amount, 0)::bigint AS want, COALESCE(x.amount, 0)::bigint AS got
 	FROM (SELECT account, class, amount FROM balance WHERE account LIKE 'pending:%') b
 	FULL JOIN (
 		SELECT 'pending:' || account_id AS account, class, sum(amount)::bigint AS amount
 		FROM payouts WHERE state = 'pending' GROUP BY account_id, class
 	) x USING (account, class)
-	WHERE COALESCE(b.amount, 0) <> COALESCE(x.amount, 0)`,
+	WHERE COALESCE(b.amount, 0) <> COALESCE(x.amount, 0)`},
 	// A task paid as much as it has slots used up, less what went back.
-	`SELECT 'settlement' AS check_name, 'task:' || t.id AS subject,
+	{"settlements", `SELECT 'settlement' AS check_name, 'task:' || t.id AS subject,
 		(t.reward * (t.max_accepted - t.slots) - COALESCE(r.back, 0))::bigint AS want, COALESCE(y.paid, 0)::bigint AS got
 	FROM tasks t
 	LEFT JOIN (SELECT task_id, sum(amount) AS paid FROM payouts GROUP BY task_id) y ON y.task_id = t.id
 	LEFT JOIN (SELECT task_id, sum(amount) AS back FROM transfers WHERE kind = 'refund' GROUP BY task_id) r ON r.task_id = t.id
-	WHERE t.reward * (t.max_accepted - t.slots) - COALESCE(r.back, 0) <> COALESCE(y.paid, 0)`,
+	WHERE t.reward * (t.max_accepted - t.slots) - COALESCE(r.back, 0) <> COALESCE(y.paid, 0)`},
 	// Each accepted delivery has one payout, and no other has any.
-	`SELECT 'payout' AS check_name, 'delivery:' || d.id AS subject, 1::bigint AS want, count(y.id)::bigint AS got
+	{"payouts", `SELECT 'payout' AS check_name, 'delivery:' || d.id AS subject, 1::bigint AS want, count(y.id)::bigint AS got
 	FROM deliveries d LEFT JOIN payouts y ON y.delivery_id = d.id
 	WHERE d.state IN ('accepted', 'reversed') OR y.id IS NOT NULL
 	GROUP BY d.id, d.state
-	HAVING count(y.id) <> 1 OR d.state NOT IN ('accepted', 'reversed')`,
+	HAVING count(y.id) <> 1 OR d.state NOT IN ('accepted', 'reversed')`},
 	// Reversed payouts went back whole.
-	`SELECT 'reversal' AS check_name, 'task:' || y.task_id AS subject, y.amount AS want, COALESCE(x.amount, 0)::bigint AS got
+	{"reversals", `SELECT 'reversal' AS check_name, 'task:' || y.task_id AS subject, y.amount AS want, COALESCE(x.amount, 0)::bigint AS got
 	FROM (SELECT task_id, sum(amount)::bigint AS amount FROM payouts WHERE state = 'reversed' GROUP BY task_id) y
 	LEFT JOIN (SELECT task_id, sum(amount) AS amount FROM transfers WHERE kind = 'reversal' GROUP BY task_id) x USING (task_id)
-	WHERE y.amount <> COALESCE(x.amount, 0)`,
+	WHERE y.amount <> COALESCE(x.amount, 0)`},
 	// Bonuses were paid where they were marked, and nowhere else.
-	`SELECT 'referral' AS check_name, 'account:' || COALESCE(f.id, x.counterparty_id) AS subject,
+	{"referrals", `SELECT 'referral' AS check_name, 'account:' || COALESCE(f.id, x.counterparty_id) AS subject,
 		COALESCE(f.referral_bonus, 0)::bigint AS want, COALESCE(x.amount, 0)::bigint AS got
 	FROM (SELECT id, referred_by, referral_bonus FROM accounts WHERE referral_paid_at IS NOT NULL) f
 	FULL JOIN (SELECT account_id, counterparty_id, amount FROM transfers WHERE kind = 'referral') x
 		ON x.counterparty_id = f.id AND x.account_id = f.referred_by
-	WHERE COALESCE(f.referral_bonus, 0) <> COALESCE(x.amount, 0)`,
+	WHERE COALESCE(f.referral_bonus, 0) <> COALESCE(x.amount, 0)`},
 	// Vouchers were paid where they were redeemed, and nowhere else.
-	`SELECT 'voucher' AS check_name, 'account:' || account_id AS subject,
+	{"vouchers", `SELECT 'voucher' AS check_name, 'account:' || account_id AS subject,
 		COALESCE(v.amount, 0)::bigint AS want, COALESCE(x.amount, 0)::bigint AS got
 	FROM (SELECT v.redeemed_by AS account_id, sum(b.amount)::bigint AS amount
 		FROM vouchers v JOIN voucher_batches b ON b.id = v.batch_id
 		WHERE v.redeemed_by IS NOT NULL GROUP BY v.redeemed_by) v
 	FULL JOIN (SELECT account_id, sum(amount)::bigint AS amount FROM transfers WHERE kind = 'voucher' GROUP BY account_id) x
 		USING (account_id)
-	WHERE COALESCE(v.amount, 0) <> COALESCE(x.amount, 0)`,
+	WHERE COALESCE(v.amount, 0) <> COALESCE(x.amount, 0)`},
 	// Every frozen slot has an open case.
-	`SELECT 'frozen' AS check_name, 'task:' || t.id AS subject, count(k.id)::bigint AS want, t.frozen::bigint AS got
+	{"frozen", `SELECT 'frozen' AS check_name, 'task:' || t.id AS subject, count(k.id)::bigint AS want, t.frozen::bigint AS got
 	FROM tasks t LEFT JOIN cases k ON k.task_id = t.id AND k.closed_at IS NULL AND k.frozen
 	WHERE t.due_at IS NOT NULL
-	GROUP BY t.id HAVING count(k.id) <> t.frozen`,
+	GROUP BY t.id HAVING count(k.id) <> t.frozen`},
+	// Lines fit their marks.
+	{"marks", `SELECT 'mark' AS check_name, 'transfer:' || id AS subject,
+		'the line was changed after it was written: now ' || kind || ' of ' || amount || ' from ' || debit || ' to ' || credit AS detail
+	FROM transfers
+	WHERE mark <> transfer_mark(id, at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, balance_after)`},
+	// Each line of a wallet begins where the one before ended.
+	{"balances", `SELECT 'balance' AS check_name, 'transfer:' || id AS subject,
+		'the balance after it is ' || balance_after || ', after the line before it was ' || before || ': lines are missing, added or changed' AS detail
+	FROM (
+		SELECT id, balance_after, CASE WHEN credit = 'wallet:' || account_id THEN amount ELSE -amount END AS change,
+			COALESCE(lag(balance_after) OVER (PARTITION BY account_id ORDER BY id), 0) AS before
+		FROM transfers WHERE balance_after IS NOT NULL
+	) x WHERE before + change <> balance_after`},
 }
 
 // Audit recomputes every balance and escrow from the ledger entries, on one
-// consistent view of the database.
+// consistent view of the database, and looks for entries that were changed or
+// taken away.
 func (s *Store) Audit(ctx context.Context) (AuditReport, error) {
-	tx, err := s.db.BeginTxx(ctx, nil)
+	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return AuditReport{}, translate(err)
 	}
-	defer tx.Rollback()
+	defer tx.Rollback() // the table of balances goes with it
 	r, err := audit(ctx, tx)
 	return r, translate(err)
 }
 
+// auditEvery is how often the books are recomputed without being asked.
+const auditEvery = 24 * time.Hour
+
+// AuditDue is RecordedAudit if the last one is a day ago and no other node is
+// at it; else done is false.
+func (s *Store) AuditDue(ctx context.Context) (r AuditReport, done bool, err error) {
+	return s.recordedAudit(ctx, auditEvery)
+}
+
+// RecordedAudit is Audit, and is kept in the list of audits.
+func (s *Store) RecordedAudit(ctx context.Context) (AuditReport, error) {
+	r, _, err := s.recordedAudit(ctx, 0)
+	return r, err
+}
+
+func (s *Store) recordedAudit(ctx context.Context, every time.Duration) (r AuditReport, done bool, err error) {
+	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		return r, false, translate(err)
+	}
+	defer tx.Rollback()
+	now := s.now()
+	if every > 0 {
+		var due bool
+		err := tx.GetContext(ctx, &due, `
+			SELECT pg_try_advisory_xact_lock(746123056) AND NOT EXISTS (SELECT 1 FROM audits WHERE at > $1)`, now.Add(-every))
+		if err != nil || !due {
+			return r, false, translate(err)
+		}
+	}
+	if r, err = audit(ctx, tx); err != nil {
+		return r, false, translate(err)
+	}
+	if _, err = tx.ExecContext(ctx, `INSERT INTO audits (at, transfers, findings) VALUES ($1, $2, $3)`, now, r.Transfers, len(r.Findings)); err != nil {
+		return r, false, translate(err)
+	}
+	return r, true, translate(tx.Commit())
+}
+
+// AuditRun is an audit that was made.
+type AuditRun struct {
+	At        time.Time `db:"at"`
+	Transfers int64     `db:"transfers"`
+	Findings  int       `db:"findings"`
+}
+
+// Audits are the last audits, newest first.
+func (s *Store) Audits(ctx context.Context, limit int) ([]AuditRun, error) {
+	var out []AuditRun
+	err := s.db.SelectContext(ctx, &out, `SELECT at, transfers, findings FROM audits ORDER BY id DESC LIMIT $1`, limit)
+	return out, translate(err)
+}
+
 func audit(ctx context.Context, tx *sqlx.Tx) (AuditReport, error) {
 	var r AuditReport
-	if _, err := tx.ExecContext(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`); err != nil {
-		return r, err
+	for _, q := range []string{gatherBalances, `CREATE INDEX ON balance (account)`, `ANALYZE balance`} {
+		if _, err := tx.ExecContext(ctx, q); err != nil {
+			return r, err
+		}
 	}
-	err := tx.GetContext(ctx, &r, movements+`
+	err := tx.GetContext(ctx, &r, `
 		SELECT (SELECT count(*) FROM transfers) AS transfers, (SELECT count(*) FROM wallets) AS wallets,
 			(SELECT count(*) FROM tasks) AS tasks, COALESCE((SELECT sum(amount) FROM balance), 0)::bigint AS sum`)
 	if err != nil {
 		return r, err
 	}
+	r.add("zero_sum", nil)
 	if r.Sum != 0 {
+		r.Checks[0].Findings = 1
 		r.Findings = append(r.Findings, Finding{Check: "zero_sum", Subject: "ledger", Got: r.Sum})
 	}
 	for _, check := range auditChecks {
 		var found []Finding
-		if err := tx.SelectContext(ctx, &found, movements+check+` ORDER BY subject LIMIT 1000`); err != nil {
-			return r, err
+		if err := tx.SelectContext(ctx, &found, check.sql+` ORDER BY subject LIMIT `+strconv.Itoa(maxFindings)); err != nil {
+			return r, fmt.Errorf("%s: %w", check.name, err)
 		}
-		r.Findings = append(r.Findings, found...)
+		r.add(check.name, found)
 	}
-	return r, nil
+	days, err := auditDays(ctx, tx, &r)
+	r.add("days", days)
+	return r, err
+}
+
+func (r *AuditReport) add(name string, found []Finding) {
+	r.Checks = append(r.Checks, CheckResult{name, len(found)})
+	r.Findings = append(r.Findings, found...)
 }

@@ -50,7 +50,9 @@ type Store struct {
 	opts Options
 	// holding is set while this store holds the clocks of all others.
 	holding atomic.Bool
-	busy    busy
+	// sealNext is when to look for a day to seal again, in Unix seconds.
+	sealNext atomic.Int64
+	busy     busy
 }
 
 // Open connects to a migrated database.

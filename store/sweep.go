@@ -44,7 +44,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 		done += n
 		failed = append(failed, err)
 	}
-	failed = append(failed, s.foldAll(ctx))
+	failed = append(failed, s.foldAll(ctx), s.sealAll(ctx))
 	_, err := s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
 	failed = append(failed, translate(err))
 	failed = append(failed, s.collect(ctx, limit))

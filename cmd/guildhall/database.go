@@ -153,10 +153,13 @@ func audit(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	}
 	fmt.Fprintf(out, "%d transfers, %d wallets, %d tasks; sum over all accounts %d\n", r.Transfers, r.Wallets, r.Tasks, r.Sum)
 	for _, f := range r.Findings {
-		fmt.Fprintf(out, "DIFFERENCE %s %s: the entries say %d, the tables %d\n", f.Check, f.Subject, f.Want, f.Got)
+		fmt.Fprintln(out, "DIFFERENCE", f)
 	}
 	if len(r.Findings) > 0 {
 		return fmt.Errorf("%d differences", len(r.Findings))
+	}
+	if r.Days > 0 {
+		fmt.Fprintf(out, "%d days sealed, the last with %x\n", r.Days, r.Seal)
 	}
 	fmt.Fprintln(out, "the books balance")
 	return nil

@@ -117,6 +117,8 @@ func screens(w *world) []screen {
 			b.set("#count", "3")
 			b.send(`form[action="/admin/vouchers"]`, "")
 		}},
+		{name: "books", path: "/admin/books", who: w.judge},
+		{name: "books-now", path: "/admin/books", who: w.judge, lead: send(`form[action="/admin/books"]`), there: `document.querySelector('.notice-ok')`},
 		{name: "no-operator", path: "/admin/cases", who: w.mara, there: `document.querySelector('.error-page')`},
 		{name: "register", path: "/register"},
 		{name: "register-refused", path: "/register", lead: send(`form[action="/register"]`), there: refused},

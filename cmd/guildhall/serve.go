@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -71,6 +72,7 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	done := make(chan struct{})
 	go func() { sweep(sweeping, s, c.logger); close(done) }()
 	go collectOrphans(sweeping, s, c.logger)
+	go auditDaily(sweeping, s, c.logger)
 	err = answer(ctx, listener, site)
 	stopSweeping()
 	<-done
@@ -126,6 +128,32 @@ func sweep(ctx context.Context, s *store.Store, logger *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
+		}
+	}
+}
+
+// auditLook is how often a node asks whether a day has gone by.
+const auditLook = 10 * time.Minute
+
+// auditDaily recomputes the books once a day, on one of all nodes, and says in
+// the log what is wrong with them.
+func auditDaily(ctx context.Context, s *store.Store, logger *slog.Logger) {
+	for {
+		r, done, err := s.AuditDue(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			logger.Error("audit", "error", err)
+		case done && len(r.Findings) > 0:
+			for _, f := range r.Findings {
+				logger.Error("the books are wrong", "check", f.Check, "subject", f.Subject, "finding", f.String())
+			}
+		case done:
+			logger.Info("the books balance", "transfers", r.Transfers, "days", r.Days, "seal", hex.EncodeToString(r.Seal))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(auditLook):
 		}
 	}
 }
