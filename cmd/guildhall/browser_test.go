@@ -85,7 +85,7 @@ func newTab(t *testing.T, url string) *tab {
 		t.Fatalf("no Chromium: %v", chromium.err)
 	}
 	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
-	ctx, cancelTime := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancelTime := context.WithTimeout(ctx, 6*time.Minute)
 	t.Cleanup(func() { cancelTime(); cancel() })
 	b := &tab{t: t, ctx: ctx, url: url}
 	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
