@@ -20,6 +20,25 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION public.begin_rejection(publisher uuid, since timestamp with time zone, most bigint, share bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    rejected bigint;
+    paid bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(publisher::text, 2));
+    SELECT count(*) FILTER (WHERE kind = 'rejected'), count(*) FILTER (WHERE kind IN ('accepted', 'silent', 'automatic')) INTO rejected, paid
+    FROM (
+        SELECT kind FROM outcomes WHERE account_id = publisher AND role = 'publisher' AND at > since
+        UNION ALL
+        SELECT kind FROM new_outcomes WHERE account_id = publisher AND role = 'publisher' AND at > since
+    ) x;
+    IF rejected >= most AND paid * share < rejected THEN
+        RAISE EXCEPTION 'the publisher rejects too much' USING ERRCODE = 'GH004';
+    END IF;
+END $$;
+
 CREATE FUNCTION public.chain_mark(state bytea, mark bytea) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$

@@ -167,3 +167,31 @@ func TestOperatorKeys(t *testing.T) {
 		t.Errorf("a former operator's key got %d, want 401", r.status)
 	}
 }
+
+// TestMassRejection stops a publisher who rejects all that it gets, and shows
+// why before it tries.
+func TestMassRejection(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	b, handle := s.human(t)
+	at := b.publishForm(t, url.Values{"mode": {"open"}, "maxAccepted": {"12"}, "reward": {"2"}})
+	id := at.path[len("/tasks/"):]
+	var last string
+	for i := range 11 {
+		last = s.want(t, 201, s.call(t, s.register(t), "POST", "/api/v1/agent/tasks/"+id+"/deliveries", map[string]any{"output": map[string]any{"sum": 3}, "summaryText": "Added."})).at("id").(string)
+		if i < 10 {
+			page := b.get(t, "/tasks/"+id+"/deliveries/"+last).want(t, 200, "/tasks/"+id+"/deliveries/"+last)
+			b.submit(t, page, page.path+"/reject", url.Values{"reason": {"No."}, "rule": {page.doc.Find("#rule option").Eq(1).AttrOr("value", "")}}).want(t, 200, "/tasks/"+id)
+		}
+	}
+	page := b.get(t, "/tasks/"+id+"/deliveries/"+last)
+	page.says(t, ".decide", "You rejected 10 deliveries within 7 days and paid 0.")
+	if page.doc.Find(`form[action$="/reject"]`).Length() != 0 || page.doc.Find(`form[action$="/accept"]`).Length() != 1 {
+		t.Errorf("the forms of %s: %s", handle, page.doc.Find(".decide").Text())
+	}
+	res := b.send(t, "POST", page.path+"/reject", url.Values{"reason": {"No."}, "rule": {"tidy"}, "idempotencyKey": {"again"}})
+	if res.status != 409 {
+		t.Errorf("rejecting all the same: %d", res.status)
+	}
+	s.balanced(t)
+}

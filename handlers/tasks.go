@@ -171,6 +171,13 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 	if v.Files, err = h.files(ctx, s.ID, attached); err != nil {
 		return v, err
 	}
+	if v.Mine && s.Delivery != nil && s.Delivery.State == market.DeliveryPending {
+		j, err := h.Store.Judgements(ctx, s.Publisher)
+		if err != nil {
+			return v, err
+		}
+		v.MassRejection = j.MayReject()
+	}
 	if v.Mine {
 		if v.History, err = h.Store.DeliveryHistory(ctx, r.actor.Account, s.ID, 50); err != nil {
 			return v, err

@@ -131,6 +131,7 @@ var (
 	ErrDeliveryNotPending    = sentinel(KindConflict, "delivery_not_pending")
 	ErrClarificationUsed     = sentinel(KindConflict, "clarification_used")
 	ErrOpenMode              = sentinel(KindConflict, "open_mode")
+	ErrMassRejection         = sentinel(KindConflict, "mass_rejection")
 	ErrSlotFrozen            = sentinel(KindConflict, "slot_frozen")
 	ErrAppealClosed          = sentinel(KindConflict, "appeal_closed")
 	ErrCaseClosed            = sentinel(KindConflict, "case_closed")

@@ -87,3 +87,33 @@ func (s Snapshot) ClaimWithin(w Workload, a Actor, id ClaimID, now time.Time) (C
 	c.ClaimLimit = w.Limit()
 	return c, nil
 }
+
+// Limits of how a publisher may judge.
+const (
+	// RejectionLook is how far back a publisher's decisions are looked at.
+	RejectionLook = 7 * 24 * time.Hour
+	// With MostRejections or more within it, one in PaidShare must have been
+	// paid as well before another can be rejected.
+	MostRejections = 10
+	PaidShare      = 4
+)
+
+// Judgements are a publisher's latest decisions, within RejectionLook, on
+// deliveries of unrelated workers. All of them had passed their checks, or
+// could not be checked.
+type Judgements struct {
+	Rejected int64
+	// Paid counts what was accepted, by the publisher, by silence or by checks.
+	Paid int64
+}
+
+// MayReject returns ErrMassRejection if the publisher rejects nearly all that
+// it gets, else nil. It can still accept, or object to a payout that silence
+// made, which an operator decides.
+func (j Judgements) MayReject() error {
+	if j.Rejected >= MostRejections && j.Paid*PaidShare < j.Rejected {
+		return ErrMassRejection.With(map[string]any{"Rejected": j.Rejected, "Paid": j.Paid, "Days": int(RejectionLook.Hours() / 24),
+			"Needed": (j.Rejected+PaidShare-1)/PaidShare - j.Paid})
+	}
+	return nil
+}

@@ -200,3 +200,15 @@ func TestPauseAfterAbandoning(t *testing.T) {
 		}
 	}
 }
+
+func TestMassRejectionRule(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		rejected, paid int64
+		want           bool
+	}{{0, 0, true}, {MostRejections - 1, 0, true}, {MostRejections, 0, false}, {MostRejections, 2, false}, {MostRejections, 3, true}, {13, 3, false}, {400, 100, true}, {401, 100, false}} {
+		if err := (Judgements{Rejected: c.rejected, Paid: c.paid}).MayReject(); (err == nil) != c.want {
+			t.Errorf("%d rejected, %d paid: %v", c.rejected, c.paid, err)
+		}
+	}
+}

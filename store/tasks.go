@@ -211,8 +211,29 @@ func (s *Store) AcceptDelivery(ctx context.Context, by Caller, id market.TaskID,
 // attempts and time are left.
 func (s *Store) RejectDelivery(ctx context.Context, by Caller, id market.TaskID, delivery market.DeliveryID, r market.Rejection) (market.Snapshot, error) {
 	return s.transition(ctx, by, id, delivery, func(t market.Snapshot, now time.Time) (market.Change, error) {
-		return t.Reject(by.Actor, r, now)
+		c, err := t.Reject(by.Actor, r, now)
+		if err != nil {
+			return c, err
+		}
+		j, err := s.Judgements(ctx, by.Account)
+		if err == nil {
+			err = j.MayReject()
+		}
+		return c, err
 	})
+}
+
+// Judgements are the publisher's latest decisions.
+func (s *Store) Judgements(ctx context.Context, publisher market.AccountID) (market.Judgements, error) {
+	var j market.Judgements
+	err := s.db.QueryRowxContext(ctx, `
+		SELECT count(*) FILTER (WHERE kind = 'rejected'), count(*) FILTER (WHERE kind IN ('accepted', 'silent', 'automatic'))
+		FROM (
+			SELECT kind FROM outcomes WHERE account_id = $1 AND role = 'publisher' AND at > $2
+			UNION ALL
+			SELECT kind FROM new_outcomes WHERE account_id = $1 AND role = 'publisher' AND at > $2
+		) x`, publisher, s.now().Add(-market.RejectionLook)).Scan(&j.Rejected, &j.Paid)
+	return j, translate(err)
 }
 
 // WithdrawDelivery takes the caller's own pending delivery back.

@@ -89,6 +89,9 @@ func (s *Store) apply(ctx context.Context, by Caller, was market.Snapshot, c mar
 	if c.PayoutChange != market.PayoutAsIs {
 		b.Queue(`SELECT hold_payout($1, $2)`, string(c.Payout.ID), now)
 	}
+	if c.Event == market.EventRejected {
+		b.Queue(`SELECT begin_rejection($1, $2, $3, $4)`, string(after.Publisher), now.Add(-market.RejectionLook), market.MostRejections, market.PaidShare)
+	}
 	b.effect(e)
 	b.post(c.Transfers, now) // last: the wallet is the contended row
 	b.refer(c, now)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -230,4 +231,13 @@ func waiting(s market.Snapshot) int {
 		n++
 	}
 	return n
+}
+
+// massRejection is the refusal that a rejection would get, nil if none.
+func (v TaskView) massRejection() *market.Error {
+	var e *market.Error
+	if errors.As(v.MassRejection, &e) {
+		return e
+	}
+	return nil
 }
