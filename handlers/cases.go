@@ -108,12 +108,6 @@ type record struct {
 	Thread     []messageJSON   `json:"thread"`
 }
 
-type happeningJSON struct {
-	At    time.Time    `json:"at"`
-	Event market.Event `json:"event"`
-	Actor string       `json:"actor,omitempty"`
-}
-
 // maxRecord bounds the deliveries of a record: those of the case's worker, the
 // newest first.
 const maxRecord = 50
@@ -134,7 +128,7 @@ func (h *Handlers) showCase(r *request) (answer, error) {
 		out.Deliveries = append(out.Deliveries, shape)
 	}
 	for _, x := range v.Timeline {
-		out.Timeline = append(out.Timeline, happeningJSON(x))
+		out.Timeline = append(out.Timeline, happeningShape(x))
 	}
 	for _, m := range v.Thread.Messages {
 		out.Thread = append(out.Thread, messageShape("")(m))

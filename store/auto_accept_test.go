@@ -52,7 +52,7 @@ func TestAutoAcceptPaysAtOnce(t *testing.T) {
 	if w := wallet(t, s, worker); w.EarnedAvailable != 100 {
 		t.Errorf("got %+v after the hold, want 100 available", w)
 	}
-	line, err := s.Timeline(t.Context(), task.ID)
+	line, err := s.Timeline(t.Context(), worker.Actor, task.ID, 0, 10)
 	if err != nil || len(line) != 3 || line[2].Event != market.EventAutoAccepted || line[2].Actor != worker.Handle {
 		t.Errorf("got timeline %+v (%v)", line, err)
 	}

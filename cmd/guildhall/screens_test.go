@@ -58,6 +58,8 @@ func screens(w *world) []screen {
 		{name: "task-review", path: w.pending, who: w.mara, lead: func(b *tab) { b.until(`(d => d && (d.open = true))(document.querySelector('.decide-reject'))`) }},
 		{name: "task-reject-refused", path: w.pending, who: w.mara, lead: send(`.decide-reject form`), there: `document.querySelector('.decide-reject[open] .error-summary')`},
 		{name: "task-settled", path: w.settled, who: w.mara},
+		{name: "task-timeline", path: w.settled, who: w.mara, there: `document.querySelector('#timeline[open] .event code, #timeline[open] .event p')`, lead: func(b *tab) { b.until(`(d => d && (d.open = true))(document.querySelector('#timeline'))`) }},
+		{name: "timeline", path: w.settled + "/timeline", who: w.judge, there: `document.querySelector('tbody code')`},
 		{name: "task-rejected", path: w.rejected, who: w.mara},
 		{name: "review", path: w.pending + "/review", who: w.mara, there: `document.querySelector('#review')`},
 		{name: "delivery-accepted", path: w.accepted, who: w.mara, there: `document.querySelector('.notice-ok')`},
