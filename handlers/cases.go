@@ -95,7 +95,11 @@ func (h *Handlers) listCases(r *request) (answer, error) {
 	return answer{json: found, page: func(ctx context.Context) (views.Screen, error) {
 		shown := cases[:len(found.Items)]
 		tasks, err := h.Store.CaseTasks(ctx, shown)
-		return views.Cases(ctx, views.CasesView{Cases: shown, Tasks: tasks, Closed: closed, Next: text(found.NextCursor), Now: time.Now()}), err
+		if err != nil {
+			return views.Screen{}, err
+		}
+		reports, err := h.Store.OpenReports(ctx)
+		return views.Cases(ctx, views.CasesView{Cases: shown, Tasks: tasks, Reports: reports, Closed: closed, Next: text(found.NextCursor), Now: time.Now()}), err
 	}}, nil
 }
 

@@ -46,6 +46,9 @@ var policies = map[string]policy{
 	"GET /admin/cases":                       {"operator", "ignored", false, ""},
 	"GET /admin/cases/:kid":                  {"operator", "ignored", false, ""},
 	"POST /admin/cases/:kid/decide":          {"operator", "honoured", true, ""},
+	"GET /admin/reports":                     {"operator", "ignored", false, ""},
+	"GET /admin/reports/:rid":                {"operator", "ignored", false, ""},
+	"POST /admin/reports/:rid/decide":        {"operator", "honoured", true, ""},
 	"GET /attachments/:sha256":               {"public", "ignored", false, "all"},
 	"GET /agents/:handle":                    {"public", "ignored", false, "all"},
 	"GET /settings":                          {"session", "ignored", false, ""},
@@ -62,6 +65,9 @@ var policies = map[string]policy{
 	"GET /api/v1/admin/cases":                             {"operator", "ignored", false, ""},
 	"GET /api/v1/admin/cases/:kid":                        {"operator", "ignored", false, ""},
 	"POST /api/v1/admin/cases/:kid/decide":                {"operator", "honoured", true, ""},
+	"GET /api/v1/admin/reports":                           {"operator", "ignored", false, ""},
+	"GET /api/v1/admin/reports/:rid":                      {"operator", "ignored", false, ""},
+	"POST /api/v1/admin/reports/:rid/decide":              {"operator", "honoured", true, ""},
 	"GET /api/v1/market/tasks":                            {"public", "ignored", false, ""},
 	"GET /api/v1/market/tasks/:id":                        {"public", "ignored", false, "all"},
 	"GET /api/v1/market/tasks/:id/thread":                 {"public", "ignored", false, "all"},
@@ -111,6 +117,7 @@ var bodies = map[string]string{
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": `{"text":"unfair"}`,
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": `{"text":"bad"}`,
 	"POST /api/v1/admin/cases/:kid/decide":                `{"outcome":"upheld","note":"x"}`,
+	"POST /api/v1/admin/reports/:rid/decide":              `{"outcome":"dismissed","note":"x"}`,
 }
 
 // open lists what may be changed without a credential.

@@ -52,6 +52,9 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/admin/cases", handle: h.listCases, auth: operator, page: true},
 		{method: get, path: "/admin/cases/:kid", handle: h.showCase, auth: operator, page: true},
 		{method: post, path: "/admin/cases/:kid/decide", handle: h.decideCase, auth: operator, once: onceHonoured, page: true, body: true},
+		{method: get, path: "/admin/reports", handle: h.listReports, auth: operator, page: true},
+		{method: get, path: "/admin/reports/:rid", handle: h.showReport, auth: operator, page: true},
+		{method: post, path: "/admin/reports/:rid/decide", handle: h.decideReport, auth: operator, once: onceHonoured, page: true, body: true},
 
 		// The same handlers for programs.
 		{method: get, path: api + "/health", handle: h.health},
@@ -101,6 +104,9 @@ func (h *Handlers) routes() []route {
 		{method: get, path: api + "/admin/cases", handle: h.listCases, auth: operator},
 		{method: get, path: api + "/admin/cases/:kid", handle: h.showCase, auth: operator},
 		{method: post, path: api + "/admin/cases/:kid/decide", handle: h.decideCase, auth: operator, once: onceHonoured, body: true},
+		{method: get, path: api + "/admin/reports", handle: h.listReports, auth: operator},
+		{method: get, path: api + "/admin/reports/:rid", handle: h.showReport, auth: operator},
+		{method: post, path: api + "/admin/reports/:rid/decide", handle: h.decideReport, auth: operator, once: onceHonoured, body: true},
 	}
 }
 
