@@ -354,6 +354,17 @@ CREATE TABLE public.payouts (
     CONSTRAINT payouts_state CHECK ((state = ANY (ARRAY['pending'::text, 'available'::text, 'reversed'::text])))
 );
 
+CREATE TABLE public.report_decisions (
+    report_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    operator_id uuid NOT NULL,
+    key_id uuid,
+    outcome text NOT NULL,
+    note text NOT NULL,
+    CONSTRAINT report_decisions_note CHECK (((char_length(note) >= 1) AND (char_length(note) <= 1000))),
+    CONSTRAINT report_decisions_outcome CHECK ((outcome = ANY (ARRAY['resolved'::text, 'dismissed'::text])))
+);
+
 CREATE TABLE public.reputation_days (
     role text NOT NULL,
     skill text NOT NULL,
@@ -615,6 +626,9 @@ ALTER TABLE ONLY public.payouts
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.report_decisions
+    ADD CONSTRAINT report_decisions_pkey PRIMARY KEY (report_id);
+
 ALTER TABLE ONLY public.reputation_days
     ADD CONSTRAINT reputation_days_pkey PRIMARY KEY (role, skill, day, account_id);
 
@@ -711,6 +725,8 @@ CREATE INDEX payouts_due ON public.payouts USING btree (available_at) WHERE (sta
 
 CREATE INDEX payouts_pending ON public.payouts USING btree (account_id) WHERE (state = 'pending'::text);
 
+CREATE INDEX report_decisions_at ON public.report_decisions USING btree (at, report_id);
+
 CREATE INDEX reputations_board ON public.reputations USING btree (role, skill, score DESC, accepted DESC, credits DESC, account_id) WHERE (score IS NOT NULL);
 
 CREATE INDEX sessions_expiry ON public.sessions USING btree (expiry);
@@ -718,6 +734,8 @@ CREATE INDEX sessions_expiry ON public.sessions USING btree (expiry);
 CREATE UNIQUE INDEX task_reports_once ON public.task_reports USING btree (task_id, reporter_id) WHERE (state = 'open'::text);
 
 CREATE INDEX task_reports_open ON public.task_reports USING btree (id) WHERE (state = 'open'::text);
+
+CREATE INDEX task_reports_task ON public.task_reports USING btree (task_id, id);
 
 CREATE INDEX task_skills_deadline ON public.task_skills USING btree (skill, deadline, task_id);
 
@@ -756,6 +774,8 @@ CREATE TRIGGER ledger_days_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON pu
 CREATE TRIGGER messages_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.messages FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER outcomes_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.outcomes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
+
+CREATE TRIGGER report_decisions_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.report_decisions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER task_events_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.task_events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
@@ -822,6 +842,12 @@ ALTER TABLE ONLY public.payouts
 
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.report_decisions
+    ADD CONSTRAINT report_decisions_operator_fkey FOREIGN KEY (operator_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.report_decisions
+    ADD CONSTRAINT report_decisions_report_fkey FOREIGN KEY (report_id) REFERENCES public.task_reports(id);
 
 ALTER TABLE ONLY public.reputations
     ADD CONSTRAINT reputations_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);

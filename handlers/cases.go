@@ -95,7 +95,11 @@ func (h *Handlers) listCases(r *request) (answer, error) {
 	return answer{json: found, page: func(ctx context.Context) (views.Screen, error) {
 		shown := cases[:len(found.Items)]
 		tasks, err := h.Store.CaseTasks(ctx, shown)
-		return views.Cases(ctx, views.CasesView{Cases: shown, Tasks: tasks, Closed: closed, Next: text(found.NextCursor), Now: time.Now()}), err
+		if err != nil {
+			return views.Screen{}, err
+		}
+		reports, err := h.Store.OpenReports(ctx)
+		return views.Cases(ctx, views.CasesView{Cases: shown, Tasks: tasks, Reports: reports, Closed: closed, Next: text(found.NextCursor), Now: time.Now()}), err
 	}}, nil
 }
 
@@ -106,12 +110,6 @@ type record struct {
 	Deliveries []deliveryJSON  `json:"deliveries"`
 	Timeline   []happeningJSON `json:"timeline"`
 	Thread     []messageJSON   `json:"thread"`
-}
-
-type happeningJSON struct {
-	At    time.Time    `json:"at"`
-	Event market.Event `json:"event"`
-	Actor string       `json:"actor,omitempty"`
 }
 
 // maxRecord bounds the deliveries of a record: those of the case's worker, the
@@ -134,7 +132,7 @@ func (h *Handlers) showCase(r *request) (answer, error) {
 		out.Deliveries = append(out.Deliveries, shape)
 	}
 	for _, x := range v.Timeline {
-		out.Timeline = append(out.Timeline, happeningJSON(x))
+		out.Timeline = append(out.Timeline, happeningShape(x))
 	}
 	for _, m := range v.Thread.Messages {
 		out.Thread = append(out.Thread, messageShape("")(m))

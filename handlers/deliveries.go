@@ -133,7 +133,7 @@ func (h *Handlers) showDelivery(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	d, err := h.Store.Delivery(r.ctx(), r.actor.Account, id, did)
+	s, err := h.Store.TaskWith(r.ctx(), r.actor, id, did)
 	if err != nil {
 		return answer{}, err
 	}
@@ -141,13 +141,13 @@ func (h *Handlers) showDelivery(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	shape := deliveryShape(d)
+	shape := deliveryShape(*s.Delivery)
 	shape.Cases = casesOf(cases, did)
-	if shape.Hidden, err = h.revealed(r, d); err != nil {
+	if shape.Hidden, err = h.revealed(r, *s.Delivery); err != nil {
 		return answer{}, err
 	}
 	return answer{json: shape, tagged: true, page: func(ctx context.Context) (views.Screen, error) {
-		v, err := h.deliveryView(ctx, r, id, did, views.Form{})
+		v, err := h.deliveryWith(ctx, r, s, cases, views.Form{})
 		return views.Delivery(ctx, v), err
 	}}, nil
 }
@@ -158,13 +158,19 @@ func (h *Handlers) deliveryView(ctx context.Context, r *request, id market.TaskI
 	if err != nil {
 		return views.TaskView{}, err
 	}
-	v, err := h.taskView(ctx, r, s, f)
+	cases, err := h.Store.TaskCases(ctx, r.actor, id)
 	if err != nil {
-		return v, err
+		return views.TaskView{}, err
 	}
-	all, err := h.Store.TaskCases(ctx, r.actor, id)
-	for _, k := range all {
-		if k.Delivery == did {
+	return h.deliveryWith(ctx, r, s, cases, f)
+}
+
+// deliveryWith is deliveryView of what is loaded already: the task with the
+// delivery, and all its cases.
+func (h *Handlers) deliveryWith(ctx context.Context, r *request, s market.Snapshot, cases []market.Case, f views.Form) (views.TaskView, error) {
+	v, err := h.taskView(ctx, r, s, f)
+	for _, k := range cases {
+		if k.Delivery == s.Delivery.ID {
 			v.Cases = append(v.Cases, k)
 		}
 	}

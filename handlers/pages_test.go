@@ -280,11 +280,15 @@ func TestEveryPageIsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	kid := s.appeal(t, owner, worker, other, rejected)
+	rid := ""
+	for _, key := range []string{owner, worker} {
+		rid = s.want(t, 201, s.call(t, key, "POST", "/api/v1/market/tasks/"+id+"/report", map[string]any{"reason": "other", "text": hostile})).at("id").(string)
+	}
 	for _, r := range handlers.RouteTable() {
 		if r.Method != "GET" || strings.HasPrefix(r.Path, "/api/") || strings.HasSuffix(r.Path, "/events") || strings.HasSuffix(r.Path, ".csv") || strings.HasSuffix(r.Path, ":sha256") {
 			continue
 		}
-		path := strings.NewReplacer(":id", id, ":did", did, ":kid", kid, ":handle", handle).Replace(r.Path)
+		path := strings.NewReplacer(":id", id, ":did", did, ":kid", kid, ":rid", rid, ":handle", handle).Replace(r.Path)
 		for _, lang := range []string{"en", "zh-CN"} {
 			visitor := mara
 			if r.Path == "/login" || r.Path == "/register" {

@@ -30,6 +30,7 @@ func (h *Handlers) routes() []route {
 		{method: post, path: "/tasks/:id/cancel", handle: h.cancelTask, auth: session, once: onceHonoured, page: true},
 		{method: post, path: "/tasks/:id/thread", handle: h.postMessage, auth: session, once: onceHonoured, page: true, body: true},
 		{method: post, path: "/tasks/:id/report", handle: h.reportTask, auth: session, once: onceHonoured, page: true, body: true},
+		{method: get, path: "/tasks/:id/timeline", handle: h.showTimeline, page: true},
 		{method: get, path: "/tasks/:id/events", handle: h.watchTask, page: true, stream: true},
 		{method: get, path: "/tasks/:id/review", handle: h.reviewTask, auth: session, page: true},
 		{method: get, path: "/tasks/:id/deliveries/:did", handle: h.showDelivery, auth: session, page: true},
@@ -53,6 +54,9 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/admin/cases", handle: h.listCases, auth: operator, page: true},
 		{method: get, path: "/admin/cases/:kid", handle: h.showCase, auth: operator, page: true},
 		{method: post, path: "/admin/cases/:kid/decide", handle: h.decideCase, auth: operator, once: onceHonoured, page: true, body: true},
+		{method: get, path: "/admin/reports", handle: h.listReports, auth: operator, page: true},
+		{method: get, path: "/admin/reports/:rid", handle: h.showReport, auth: operator, page: true},
+		{method: post, path: "/admin/reports/:rid/decide", handle: h.decideReport, auth: operator, once: onceHonoured, page: true, body: true},
 
 		{method: get, path: "/admin/books", handle: h.showBooks, auth: operator, page: true},
 		{method: post, path: "/admin/books", handle: h.recomputeBooks, auth: operator, page: true},
@@ -66,6 +70,7 @@ func (h *Handlers) routes() []route {
 		{method: get, path: api + "/market/tasks", handle: h.listMarket},
 		{method: get, path: api + "/market/tasks/:id", handle: h.showMarketTask},
 		{method: get, path: api + "/market/tasks/:id/thread", handle: h.listMarketThread},
+		{method: get, path: api + "/market/tasks/:id/timeline", handle: h.showMarketTimeline},
 		{method: post, path: api + "/market/tasks/:id/report", handle: h.reportTask, auth: key, once: onceHonoured, body: true},
 		{method: get, path: api + "/market/skills", handle: h.listSkills},
 		{method: get, path: api + "/market/stats", handle: h.showStats},
@@ -94,6 +99,7 @@ func (h *Handlers) routes() []route {
 		{method: post, path: task + "/claim/renew", handle: h.renewClaim, auth: key, once: onceHonoured},
 		{method: del, path: task + "/claim", handle: h.releaseClaim, auth: key, once: onceHonoured},
 
+		{method: get, path: task + "/timeline", handle: h.showTimeline, auth: key},
 		{method: get, path: task + "/thread", handle: h.listThread, auth: key},
 		{method: post, path: task + "/thread", handle: h.postMessage, auth: key, once: onceHonoured, body: true},
 
@@ -114,6 +120,9 @@ func (h *Handlers) routes() []route {
 		{method: post, path: api + "/admin/vouchers", handle: h.makeVouchers, auth: operator, once: onceRequired, body: true},
 		{method: get, path: api + "/admin/vouchers/:bid", handle: h.showVouchers, auth: operator},
 		{method: post, path: api + "/admin/vouchers/:bid/revoke", handle: h.revokeVouchers, auth: operator, once: onceHonoured},
+		{method: get, path: api + "/admin/reports", handle: h.listReports, auth: operator},
+		{method: get, path: api + "/admin/reports/:rid", handle: h.showReport, auth: operator},
+		{method: post, path: api + "/admin/reports/:rid/decide", handle: h.decideReport, auth: operator, once: onceHonoured, body: true},
 	}
 }
 

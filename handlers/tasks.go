@@ -194,9 +194,13 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 	return v, err
 }
 
+// shownTimeline is how many of the newest lines of its timeline a task's page
+// shows; all are on a page of their own.
+const shownTimeline = 50
+
 // statusView is the task with what happened to it.
 func (h *Handlers) statusView(ctx context.Context, r *request, s market.Snapshot) (views.TaskView, error) {
-	timeline, err := h.Store.Timeline(ctx, s.ID)
+	timeline, err := h.Store.RecentTimeline(ctx, r.actor, s.ID, shownTimeline)
 	return views.TaskView{Snapshot: s, Mine: r.actor.Account == s.Publisher, Timeline: timeline, Shown: s.Version, Now: time.Now()}, err
 }
 

@@ -96,36 +96,6 @@ func (h *Handlers) postMessage(r *request) (answer, error) {
 	return present(m), err
 }
 
-type reportInput struct {
-	Reason string `json:"reason"`
-	Text   string `json:"text"`
-}
-
-func (h *Handlers) reportTask(r *request) (answer, error) {
-	id, err := r.taskID()
-	if err != nil {
-		return answer{}, err
-	}
-	h.taskAgain(r, id, func(ctx context.Context, v views.TaskView) views.Screen {
-		v.ReportForm, v.Form = v.Form, views.Form{Once: v.Form.Once}
-		return views.Task(ctx, v)
-	})
-	var in reportInput
-	if err := r.decode(&in); err != nil {
-		return answer{}, err
-	}
-	if err := h.throttleTalk(r); err != nil {
-		return answer{}, err
-	}
-	present := func(v any) answer {
-		t := v.(market.TaskReport)
-		return answer{status: http.StatusCreated, json: taskReportJSON{ID: t.ID, TaskID: t.Task, Reason: t.Reason, Text: t.Text, State: t.State, At: t.At},
-			to: taskPath(id), flash: views.Message{ID: "flash.reported"}}
-	}
-	t, err := h.Store.ReportTask(r.ctx(), r.caller(present), id, in.Reason, in.Text)
-	return present(t), err
-}
-
 // throttleTalk refuses an account that writes without a pause.
 func (h *Handlers) throttleTalk(r *request) error {
 	if !h.RateLimits {

@@ -303,56 +303,6 @@ func TestThreadIsLive(t *testing.T) {
 	t.Errorf("the console says %q", console.doc.Find(".tasks").Text())
 }
 
-func TestReportsOfATask(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	publisher, reporter := s.register(t), s.register(t)
-	id := s.publish(t, publisher, 10)
-	path := "/api/v1/market/tasks/" + id + "/report"
-	send := func(key string, body any) reply { return s.call(t, key, "POST", path, body) }
-	if r := s.want(t, 201, send(reporter, map[string]any{"reason": "scam", "text": "It asks for a password."})); r.at("state") != "open" || r.at("reason") != "scam" || r.at("taskId") != id {
-		t.Errorf("got %s", r.text)
-	}
-	if r := send(reporter, map[string]any{"reason": "spam"}); r.status != 409 || r.code() != "already_done" {
-		t.Errorf("a second report got %d %s", r.status, r.text)
-	}
-	if r := send(publisher, map[string]any{"reason": "spam"}); r.status != 403 {
-		t.Errorf("the publisher got %d %s", r.status, r.text)
-	}
-	if r := send(s.register(t), map[string]any{"reason": "dull", "text": strings.Repeat("x", 1001)}); r.status != 422 || r.pointer() != "/reason" || !strings.Contains(r.text, "/text") {
-		t.Errorf("got %d %s", r.status, r.text)
-	}
-	person, handle := s.human(t)
-	view := person.get(t, "/tasks/"+id)
-	action := "/tasks/" + id + "/report"
-	refused := person.submit(t, view, action, url.Values{"text": {"Look at it."}}).want(t, 422, action)
-	refused.says(t, ".report[open] .error-summary", "Some fields need another look")
-	refused.says(t, "#reason-fault", "This is required.")
-	if refused.doc.Find(".report #text").Text() != "Look at it." {
-		t.Error("what was typed is lost")
-	}
-	done := person.submit(t, refused, action, url.Values{"reason": {"other"}}).want(t, 200, "/tasks/"+id)
-	done.says(t, "#flash", "An operator will look at this task")
-	if again := person.get(t, "/tasks/"+id); again.doc.Find(".flash").Length() != 0 {
-		t.Error("the message is shown twice")
-	}
-	person.submit(t, done, action, url.Values{"reason": {"other"}}).want(t, 409, action).says(t, ".report .error-summary", "This was done before")
-	mine, _ := s.human(t)
-	if own := mine.publishForm(t, nil); own.doc.Find(".report").Length() != 0 {
-		t.Error("a publisher is offered to report the own task")
-	}
-	// A stranger logs in first, and what was typed is still there.
-	nobody := s.browser(t)
-	login := nobody.submit(t, nobody.get(t, "/tasks/"+id), action, url.Values{"reason": {"spam"}}).want(t, 401, action)
-	if login.doc.Find(`form[action="/login"]`).Length() != 1 {
-		t.Errorf("got %s", login.text)
-	}
-	list, err := s.store.TaskReports(t.Context(), "", 10)
-	if err != nil || len(list) != 2 || list[0].ReporterHandle != handle || list[0].TaskTitle != "Sum the numbers" {
-		t.Errorf("the operators see %+v, %v", list, err)
-	}
-}
-
 // TestTalkIsThrottled stops an account that writes without a pause; a retry of
 // what was written is answered.
 func TestTalkIsThrottled(t *testing.T) {

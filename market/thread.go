@@ -1,23 +1,16 @@
 package market
 
 import (
-	"slices"
 	"strings"
 	"time"
 	"unicode"
 )
 
-// Ids of what is said about a task.
-type (
-	MessageID string
-	ReportID  string
-)
+// MessageID is the id of a message.
+type MessageID string
 
-// Limits of what is said about a task, in characters.
-const (
-	MaxMessage    = 4000
-	MaxReportText = 1000
-)
+// MaxMessage is the length of the longest message, in characters.
+const MaxMessage = 4000
 
 // Message is one of a task's thread, which everybody who sees the task reads.
 type Message struct {
@@ -89,52 +82,4 @@ func visible(s string) string {
 		return ""
 	}
 	return s
-}
-
-// Reasons for reporting a task.
-const (
-	ReportScam    = "scam"
-	ReportIllegal = "illegal"
-	ReportHarmful = "harmful"
-	ReportSpam    = "spam"
-	ReportOther   = "other"
-)
-
-// ReportReasons lists them all.
-func ReportReasons() []string {
-	return []string{ReportScam, ReportIllegal, ReportHarmful, ReportSpam, ReportOther}
-}
-
-// ReportOpen is the state of a report that no operator has dealt with.
-const ReportOpen = "open"
-
-// TaskReport is what an account finds wrong with a task, for the operators.
-type TaskReport struct {
-	ID   ReportID
-	Task TaskID
-	// TaskTitle and ReporterHandle are filled in by the store for showing.
-	TaskTitle      string
-	Reporter       AccountID
-	ReporterHandle string
-	At             time.Time
-	Reason         string
-	Text           string
-	State          string
-}
-
-// Report is the actor's complaint about the task of another.
-func (t Task) Report(a Actor, id ReportID, reason, text string, now time.Time) (TaskReport, error) {
-	r := TaskReport{ID: id, Task: t.ID, TaskTitle: t.Title, Reporter: a.Account, ReporterHandle: a.Handle, At: now, Reason: reason, Text: text, State: ReportOpen}
-	if a.Account == t.Publisher {
-		return r, ErrForbidden
-	}
-	var p problems
-	switch {
-	case reason == "":
-		p.add("/reason", "required", nil)
-	case !slices.Contains(ReportReasons(), reason):
-		p.add("/reason", "choice", map[string]any{"Allowed": strings.Join(ReportReasons(), ", ")})
-	}
-	p.text("/text", text, 0, MaxReportText)
-	return r, Invalid(p)
 }

@@ -68,33 +68,3 @@ func TestWhatMayBeSaid(t *testing.T) {
 		t.Errorf("got %v, want %v", err, ErrForbidden)
 	}
 }
-
-func TestReportATask(t *testing.T) {
-	task := Task{ID: "t1", Title: "Poem", Publisher: publisher.Account, State: Settled}
-	for _, reason := range ReportReasons() {
-		if r, err := task.Report(person, "r1", reason, chars(MaxReportText), t0); err != nil || r.Reason != reason || r.State != ReportOpen || r.TaskTitle != "Poem" {
-			t.Errorf("%s: got %+v, %v", reason, r, err)
-		}
-	}
-	for _, c := range []struct {
-		by           Actor
-		reason, text string
-		want         []string
-	}{
-		{other, "", "", []string{"/reason required"}},
-		{other, "boredom", "", []string{"/reason choice"}},
-		{other, ReportSpam, chars(MaxReportText + 1), []string{"/text length"}},
-		{other, "x", "\x00", []string{"/reason choice", "/text text"}},
-	} {
-		_, err := task.Report(c.by, "r1", c.reason, c.text, t0)
-		var e *Error
-		if !errors.As(err, &e) {
-			t.Errorf("%q %q: got %v", c.reason, c.text, err)
-			continue
-		}
-		same(t, c.reason, e.Fields, c.want...)
-	}
-	if _, err := task.Report(publisher, "r1", "", "", t0); !errors.Is(err, ErrForbidden) {
-		t.Errorf("the publisher: got %v, want %v", err, ErrForbidden)
-	}
-}

@@ -47,14 +47,6 @@ func Events() []Event {
 		EventSilenceAccept, EventAutoAccepted, EventObjected, EventPayoutKept, EventPayoutReversed}
 }
 
-// Happening is one line of a task's timeline.
-type Happening struct {
-	At    time.Time
-	Event Event
-	// Actor is the handle of who did it, "" for the clock.
-	Actor string
-}
-
 // Snapshot is a task with everything that its transitions look at.
 type Snapshot struct {
 	Task

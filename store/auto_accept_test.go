@@ -37,9 +37,13 @@ func TestAutoAcceptPaysAtOnce(t *testing.T) {
 	if done.State != market.Settled || done.Delivery.State != market.DeliveryAccepted || done.Delivery.Payout == nil {
 		t.Errorf("got %s, delivery %s, payout %+v, want it settled", done.State, done.Delivery.State, done.Delivery.Payout)
 	}
-	d, err := s.Delivery(t.Context(), worker.Account, task.ID, done.Delivery.ID)
-	if err != nil || d.State != market.DeliveryAccepted || d.Review == nil || d.Review.Decision != market.DecisionAccept || d.Payout == nil || d.Payout.Amount != 100 || d.Attempt != 1 {
-		t.Errorf("got %+v (%v), want it accepted and paid", d, err)
+	seen, err := s.TaskWith(t.Context(), worker.Actor, task.ID, done.Delivery.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := seen.Delivery
+	if d.State != market.DeliveryAccepted || d.Review == nil || d.Review.Decision != market.DecisionAccept || d.Payout == nil || d.Payout.Amount != 100 || d.Attempt != 1 {
+		t.Errorf("got %+v, want it accepted and paid", d)
 	}
 	if w := wallet(t, s, worker); w.EarnedPending != 100 || w.EarnedAvailable != 0 {
 		t.Errorf("got %+v, want 100 on hold", w)
@@ -52,7 +56,7 @@ func TestAutoAcceptPaysAtOnce(t *testing.T) {
 	if w := wallet(t, s, worker); w.EarnedAvailable != 100 {
 		t.Errorf("got %+v after the hold, want 100 available", w)
 	}
-	line, err := s.Timeline(t.Context(), task.ID)
+	line, err := s.Timeline(t.Context(), worker.Actor, task.ID, 0, 10)
 	if err != nil || len(line) != 3 || line[2].Event != market.EventAutoAccepted || line[2].Actor != worker.Handle {
 		t.Errorf("got timeline %+v (%v)", line, err)
 	}

@@ -33,6 +33,7 @@ var byConstraint = map[string]error{
 	"uploads_blob_fkey":          errRaceLost,
 	"messages_clarification":     market.ErrClarificationUsed,
 	"task_reports_once":          market.ErrAlreadyDone,
+	"report_decisions_pkey":      market.ErrAlreadyDone,
 	"cases_once":                 market.ErrAlreadyDone,
 }
 

@@ -237,20 +237,6 @@ func (s *Store) WorkerDeliveries(ctx context.Context, id market.TaskID, worker m
 		LIMIT $3`, id, worker, limit)
 }
 
-// Delivery is one delivery, if the account may see it; else market.ErrNotFound.
-func (s *Store) Delivery(ctx context.Context, by market.AccountID, id market.TaskID, delivery market.DeliveryID) (market.Delivery, error) {
-	ds, err := s.deliveries(ctx, `
-		SELECT `+deliveryColumns+paidColumns+deliveryFrom+`
-		WHERE d.task_id = $1 AND d.id = $3 AND (t.publisher_id = $2 OR d.worker_id = $2)`, id, by, delivery)
-	if err == nil && len(ds) == 0 {
-		err = market.ErrNotFound
-	}
-	if err != nil {
-		return market.Delivery{}, err
-	}
-	return ds[0], nil
-}
-
 func (s *Store) deliveries(ctx context.Context, query string, args ...any) ([]market.Delivery, error) {
 	return list(ctx, s, func(row pgx.CollectableRow) (market.Delivery, error) {
 		var r deliveryRow

@@ -253,45 +253,6 @@ func TestThreadPagesAndUnread(t *testing.T) {
 	}
 }
 
-func TestTaskReports(t *testing.T) {
-	t.Parallel()
-	s := storetest.New(t)
-	publisher, first, second := agent(t, s), agent(t, s), agent(t, s)
-	task := publish(t, s, publisher, 10)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	done := map[bool]int{}
-	for range 10 {
-		wg.Go(func() {
-			_, err := s.ReportTask(t.Context(), first, task.ID, market.ReportScam, "It asks for passwords.")
-			if err != nil && !errors.Is(err, market.ErrAlreadyDone) {
-				t.Error(err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			done[err == nil]++
-		})
-	}
-	wg.Wait()
-	if done[true] != 1 {
-		t.Errorf("%d reports by one reporter were kept, want one", done[true])
-	}
-	if _, err := s.ReportTask(t.Context(), second, task.ID, market.ReportOther, ""); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.ReportTask(t.Context(), publisher, task.ID, market.ReportOther, ""); !errors.Is(err, market.ErrForbidden) {
-		t.Errorf("got %v, want %v", err, market.ErrForbidden)
-	}
-	list, err := s.TaskReports(t.Context(), "", 1)
-	if err != nil || len(list) != 1 || list[0].ReporterHandle != second.Handle || list[0].TaskTitle != task.Title || list[0].State != market.ReportOpen {
-		t.Fatalf("got %+v, %v", list, err)
-	}
-	list, err = s.TaskReports(t.Context(), list[0].ID, 9)
-	if err != nil || len(list) != 1 || list[0].Text != "It asks for passwords." || list[0].Reason != market.ReportScam {
-		t.Errorf("got %+v, %v", list, err)
-	}
-}
-
 // TestOpenModeThread lets an agent talk freely from its first delivery on.
 func TestOpenModeThread(t *testing.T) {
 	t.Parallel()

@@ -2,36 +2,54 @@ package store
 
 import (
 	"context"
-	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"guildhall/market"
 )
 
-// Timeline lists what happened to the task, oldest first.
-func (s *Store) Timeline(ctx context.Context, id market.TaskID) ([]market.Happening, error) {
-	var rows []struct {
-		At    time.Time    `db:"at"`
-		Event market.Event `db:"event"`
-		Actor *string      `db:"actor"`
+// selectTimeline reads lines of a timeline. A transition keeps its key; an
+// account without one had a browser session, and no account is the clock.
+const selectTimeline = `
+	SELECT e.version, e.at, e.event, e.actor_id, a.handle, k.name, k.prefix
+	FROM task_events e
+	LEFT JOIN accounts a ON a.id = e.actor_id
+	LEFT JOIN api_keys k ON k.id = e.key_id
+	WHERE e.task_id = $1`
+
+// Timeline lists what happened to the task, as the actor may see it: oldest
+// first, beyond the line of that number (0: from the first). An absent task is
+// market.ErrNotFound.
+func (s *Store) Timeline(ctx context.Context, by market.Actor, id market.TaskID, after int64, limit int) ([]market.Happening, error) {
+	found, err := s.timeline(ctx, by, selectTimeline+` AND e.version > $2 ORDER BY e.version LIMIT $3`, string(id), after, limit)
+	if err != nil || len(found) > 0 {
+		return found, err
 	}
-	err := s.db.SelectContext(ctx, &rows, `
-		SELECT e.at, e.event, a.handle AS actor
-		FROM task_events e LEFT JOIN accounts a ON a.id = e.actor_id
-		WHERE e.task_id = $1
-		ORDER BY e.version
-		LIMIT 500`, id)
-	if err != nil {
-		return nil, translate(err)
-	}
-	out := make([]market.Happening, 0, len(rows))
-	for _, r := range rows {
-		h := market.Happening{At: r.At, Event: r.Event}
-		if r.Actor != nil {
-			h.Actor = *r.Actor
+	var there bool
+	err = s.db.GetContext(ctx, &there, `SELECT true FROM tasks WHERE id = $1`, id)
+	return nil, translate(err)
+}
+
+// RecentTimeline is how the task began and the newest lines, oldest first.
+func (s *Store) RecentTimeline(ctx context.Context, by market.Actor, id market.TaskID, newest int) ([]market.Happening, error) {
+	return s.timeline(ctx, by, selectTimeline+`
+		AND (e.version = 1 OR e.version > (SELECT version FROM tasks WHERE id = $1) - $2) ORDER BY e.version`, string(id), newest)
+}
+
+func (s *Store) timeline(ctx context.Context, by market.Actor, query string, args ...any) ([]market.Happening, error) {
+	return list(ctx, s, func(row pgx.CollectableRow) (market.Happening, error) {
+		var h market.Happening
+		var actor *market.AccountID
+		var handle, name, prefix *string
+		if err := row.Scan(&h.Number, &h.At, &h.Event, &actor, &handle, &name, &prefix); err != nil || actor == nil {
+			return h, err
 		}
-		out = append(out, h)
-	}
-	return out, nil
+		h.By, h.Actor, h.Via = *actor, *handle, &market.Credential{Kind: market.ViaSession}
+		if prefix != nil {
+			h.Via = &market.Credential{Kind: market.KeyKind(*prefix), Name: *name, Prefix: *prefix}
+		}
+		return h.SeenBy(by), nil
+	}, query, args)
 }
 
 // Pulse changes whenever somebody who looks at a task would see it change.

@@ -56,15 +56,11 @@ func steps(ctx context.Context, v TaskView) []step {
 	return out
 }
 
-// happenings are all past steps.
+// happenings are the past steps.
 func happenings(ctx context.Context, v TaskView) []step {
 	var out []step
 	for _, h := range v.Timeline {
-		actor := h.Actor
-		if actor == "" {
-			actor = T(ctx, "event.clock")
-		}
-		out = append(out, step{"done", T(ctx, "event."+string(h.Event), "Actor", actor), h.At})
+		out = append(out, step{"done", eventWords(ctx, h), h.At})
 	}
 	return out
 }

@@ -57,6 +57,8 @@ type world struct {
 	// first delivery, unfair and undone the pages of an open and a decided case
 	judge                         member
 	many, waiting, unfair, undone string
+	// reported is the page of an open report, of a task that has two
+	reported string
 }
 
 func theWorld(t *testing.T) *world {
@@ -302,8 +304,8 @@ func (w *world) invite(t *testing.T, m member) {
 	w.atelier.must(t, "POST", "/agent"+task+"/deliveries/"+guest.deliver(t, task, `24`, "Counted twice.")+"/accept", "")
 }
 
-// fillCases adds a task in open mode, two cases, and accounts that were
-// invited.
+// fillCases adds a task in open mode, two cases, three reports, vouchers and
+// accounts that were invited.
 func (w *world) fillCases(t *testing.T, dir string) {
 	t.Helper()
 	w.judge = join(t, w.url, "judge")
@@ -327,4 +329,10 @@ func (w *world) fillCases(t *testing.T, dir string) {
 	if res := w.judge.post(t, w.undone+"/decide", url.Values{"outcome": {"split"}, "share": {"5000"}, "note": {"Half of it is right."}}); res.StatusCode != http.StatusSeeOther {
 		t.Fatalf("decide: %s", res.Status)
 	}
+	for task, text := range map[string]string{w.many: "The rain is **an excuse**.", w.claimed: ""} {
+		w.atelier.must(t, "POST", "/market"+task+"/report", fmt.Sprintf(`{"reason":"other","text":%q}`, text))
+	}
+	closed := w.worker.must(t, "POST", "/market"+w.claimed+"/report", `{"reason":"spam","text":"The opening hours are on the door."}`)["id"].(string)
+	w.judge.post(t, "/admin/reports/"+closed+"/decide", url.Values{"outcome": {"dismissed"}, "note": {"The door is the task."}})
+	w.reported = "/admin/reports/" + w.worker.must(t, "POST", "/market"+w.many+"/report", `{"reason":"scam","text":"Nobody can read this hand, so nobody can be paid. The publisher asks for a telephone number in another task."}`)["id"].(string)
 }

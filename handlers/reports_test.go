@@ -1,0 +1,156 @@
+package handlers_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestReportsOfATask(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	publisher, reporter := s.register(t), s.register(t)
+	id := s.publish(t, publisher, 10)
+	path := "/api/v1/market/tasks/" + id + "/report"
+	send := func(key string, body any) reply { return s.call(t, key, "POST", path, body) }
+	if r := s.want(t, 201, send(reporter, map[string]any{"reason": "scam", "text": "It asks for a password."})); r.at("state") != "open" || r.at("reason") != "scam" || r.at("taskId") != id {
+		t.Errorf("got %s", r.text)
+	}
+	if r := send(reporter, map[string]any{"reason": "spam"}); r.status != 409 || r.code() != "already_done" {
+		t.Errorf("a second report got %d %s", r.status, r.text)
+	}
+	if r := send(publisher, map[string]any{"reason": "spam"}); r.status != 403 {
+		t.Errorf("the publisher got %d %s", r.status, r.text)
+	}
+	if r := send(s.register(t), map[string]any{"reason": "dull", "text": strings.Repeat("x", 1001)}); r.status != 422 || r.pointer() != "/reason" || !strings.Contains(r.text, "/text") {
+		t.Errorf("got %d %s", r.status, r.text)
+	}
+	person, handle := s.human(t)
+	view := person.get(t, "/tasks/"+id)
+	action := "/tasks/" + id + "/report"
+	refused := person.submit(t, view, action, url.Values{"text": {"Look at it."}}).want(t, 422, action)
+	refused.says(t, ".report[open] .error-summary", "Some fields need another look")
+	refused.says(t, "#reason-fault", "This is required.")
+	if refused.doc.Find(".report #text").Text() != "Look at it." {
+		t.Error("what was typed is lost")
+	}
+	done := person.submit(t, refused, action, url.Values{"reason": {"other"}}).want(t, 200, "/tasks/"+id)
+	done.says(t, "#flash", "An operator will look at this task")
+	if again := person.get(t, "/tasks/"+id); again.doc.Find(".flash").Length() != 0 {
+		t.Error("the message is shown twice")
+	}
+	person.submit(t, done, action, url.Values{"reason": {"other"}}).want(t, 409, action).says(t, ".report .error-summary", "This was done before")
+	mine, _ := s.human(t)
+	if own := mine.publishForm(t, nil); own.doc.Find(".report").Length() != 0 {
+		t.Error("a publisher is offered to report the own task")
+	}
+	// A stranger logs in first, and what was typed is still there.
+	nobody := s.browser(t)
+	login := nobody.submit(t, nobody.get(t, "/tasks/"+id), action, url.Values{"reason": {"spam"}}).want(t, 401, action)
+	if login.doc.Find(`form[action="/login"]`).Length() != 1 {
+		t.Errorf("got %s", login.text)
+	}
+	list, err := s.store.TaskReports(t.Context(), false, "", time.Time{}, 10)
+	if err != nil || len(list) != 2 || list[0].ReporterHandle != handle || list[0].TaskTitle != "Sum the numbers" {
+		t.Errorf("the operators see %+v, %v", list, err)
+	}
+}
+
+// TestReportQueue closes one report on its page and the others of the same task
+// through a key; who is no operator sees none of it.
+func TestReportQueue(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	publisher := s.register(t)
+	id := s.publish(t, publisher, 10)
+	s.want(t, 201, s.call(t, publisher, "POST", "/api/v1/agent/tasks/"+id+"/thread", map[string]any{"text": "Send me your key."}))
+	var reporters []string
+	for _, words := range []string{"It asks for <b>keys</b>.", "Same as yesterday.", ""} {
+		key := s.register(t)
+		reporters = append(reporters, s.handle(t, key))
+		s.want(t, 201, s.call(t, key, "POST", "/api/v1/market/tasks/"+id+"/report", map[string]any{"reason": "scam", "text": words}))
+	}
+	person, handle := s.human(t)
+	if err := s.store.SetOperator(t.Context(), handle, true); err != nil {
+		t.Fatal(err)
+	}
+	key, err := s.store.NewOperatorKey(t.Context(), handle, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	person.get(t, "/admin/cases").says(t, `a[href="/admin/reports"]`, "Reported tasks 3")
+	queue := person.get(t, "/admin/reports").want(t, 200, "/admin/reports")
+	queue.says(t, "main", "It asks for <b>keys</b>.")
+	queue.says(t, "main", "It is a scamreported by "+reporters[0])
+	queue.says(t, "main", "3 open reports")
+	first := s.want(t, 200, s.call(t, key, "GET", "/api/v1/admin/reports?limit=2", nil))
+	rest := s.want(t, 200, s.call(t, key, "GET", "/api/v1/admin/reports?limit=2&cursor="+first.at("nextCursor").(string), nil))
+	if rest.at("nextCursor") != nil || rest.at("items.1") != nil || rest.at("items.0.text") != "It asks for <b>keys</b>." || rest.at("items.0.reporter.handle") != reporters[0] ||
+		rest.at("items.0.openReports") != 3.0 || rest.at("items.0.title") != "Sum the numbers" || rest.at("items.0.taskId") != id || rest.at("items.0.untrusted") == nil {
+		t.Errorf("the second part is %s", rest.text)
+	}
+	rid := rest.at("items.0.id").(string)
+	page, decide := "/admin/reports/"+rid, "/admin/reports/"+rid+"/decide"
+	shown := person.get(t, page).want(t, 200, page)
+	shown.says(t, "#question-h", "It is a scam")
+	shown.says(t, "main", "Same as yesterday.")
+	shown.says(t, "#thread", "Send me your key.")
+	if shown.doc.Find(`a[href="/tasks/`+id+`"]`).Length() == 0 {
+		t.Error("the page does not lead to the task")
+	}
+	refused := person.submit(t, shown, decide, url.Values{"outcome": {"resolved"}}).want(t, 422, decide)
+	refused.says(t, ".error-summary", "Reason")
+	if refused.doc.Find(`input[value="resolved"][checked]`).Length() != 1 {
+		t.Error("what was chosen is lost")
+	}
+	person.submit(t, refused, decide, url.Values{"outcome": {"resolved"}, "note": {"I spoke with the publisher."}}).want(t, 200, "/admin/reports").says(t, "#flash", "closed")
+	done := person.get(t, page)
+	done.says(t, "main", "Resolved "+handle+": I spoke with the publisher.")
+	if done.doc.Find("form[action='"+decide+"']").Length() != 0 {
+		t.Error("a closed report can be closed again")
+	}
+	if r := s.call(t, key, "POST", "/api/v1"+decide, map[string]any{"outcome": "dismissed", "note": "x"}); r.status != 409 || r.code() != "already_done" {
+		t.Errorf("a second decision got %d %s", r.status, r.text)
+	}
+	next := s.want(t, 200, s.call(t, key, "GET", "/api/v1/admin/reports", nil)).at("items.0.id").(string)
+	all := map[string]any{"outcome": "dismissed", "note": "Nothing new.", "all": true}
+	r := s.want(t, 200, s.call(t, key, "POST", "/api/v1/admin/reports/"+next+"/decide", all, "Idempotency-Key", "d"))
+	if r.at("state") != "closed" || r.at("outcome") != "dismissed" || r.at("decidedBy.handle") != handle || r.at("openReports") != 0.0 {
+		t.Errorf("decided: %s", r.text)
+	}
+	if again := s.call(t, key, "POST", "/api/v1/admin/reports/"+next+"/decide", all, "Idempotency-Key", "d"); again.text != r.text || again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("the retry got %d %s", again.status, again.text)
+	}
+	if left := s.want(t, 200, s.call(t, key, "GET", "/api/v1/admin/reports", nil)); left.at("items.0") != nil {
+		t.Errorf("still open: %s", left.text)
+	}
+	closed := s.want(t, 200, s.call(t, key, "GET", "/api/v1/admin/reports?state=closed", nil))
+	if closed.at("items.2.id") != rid || closed.at("items.0.outcome") != "dismissed" {
+		t.Errorf("closed: %s", closed.text)
+	}
+	record := s.want(t, 200, s.call(t, key, "GET", "/api/v1/admin/reports/"+rid, nil))
+	if record.at("report.note") != "I spoke with the publisher." || record.at("task.id") != id || record.at("reports.1.id") == nil || record.at("thread.0.text") != "Send me your key." {
+		t.Errorf("the record is %s", record.text)
+	}
+	person.get(t, "/admin/reports?state=closed").says(t, "main", "Dismissed")
+	person.get(t, "/admin/reports").says(t, ".empty", "No report is open")
+	stranger, _ := s.human(t)
+	for _, path := range []string{"/admin/reports", page} {
+		stranger.get(t, path).want(t, 403, path)
+		s.browser(t).get(t, path).want(t, 200, "/login")
+	}
+	if text := stranger.get(t, "/tasks/"+id).doc.Find("main").Text(); strings.Contains(text, "I spoke with the publisher.") || strings.Contains(text, reporters[0]) {
+		t.Error("strangers read what operators decided")
+	}
+	for _, bad := range []string{"?state=both", "?cursor=x", "?limit=0"} {
+		if r := s.call(t, key, "GET", "/api/v1/admin/reports"+bad, nil); r.status != 422 {
+			t.Errorf("%s got %d", bad, r.status)
+		}
+	}
+	for _, absent := range []string{"x", "01a20b77-e936-75e9-8ee4-5120c30a9cda"} {
+		if r := s.call(t, key, "GET", "/api/v1/admin/reports/"+absent, nil); r.status != 404 {
+			t.Errorf("report %s got %d", absent, r.status)
+		}
+	}
+}
