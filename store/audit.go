@@ -97,6 +97,23 @@ var auditChecks = []string{
 	FULL JOIN (SELECT account_id, counterparty_id, amount FROM transfers WHERE kind = 'referral') x
 		ON x.counterparty_id = f.id AND x.account_id = f.referred_by
 	WHERE COALESCE(f.referral_bonus, 0) <> COALESCE(x.amount, 0)`,
+	// Every order took its price from its owner, and gave it back if refused.
+	`SELECT 'redeem' AS check_name, 'order:' || COALESCE(o.id, x.order_id) AS subject,
+		COALESCE(x.amount, 0)::bigint AS want, COALESCE(o.price, 0)::bigint AS got
+	FROM redemptions o
+	FULL JOIN (SELECT * FROM transfers WHERE kind = 'redeem') x ON x.order_id = o.id AND x.account_id = o.account_id
+		AND x.debit = 'wallet:' || o.account_id AND x.credit = 'platform:redemptions' AND x.debit_class = 'earned'
+	WHERE COALESCE(o.price, 0) <> COALESCE(x.amount, 0)`,
+	`SELECT 'redeem_refund' AS check_name, 'order:' || COALESCE(o.id, x.order_id) AS subject,
+		COALESCE(x.amount, 0)::bigint AS want, COALESCE(o.price, 0)::bigint AS got
+	FROM (SELECT * FROM redemptions WHERE state = 'refused') o
+	FULL JOIN (SELECT * FROM transfers WHERE kind = 'redeem_refund') x ON x.order_id = o.id AND x.account_id = o.account_id
+		AND x.credit = 'wallet:' || o.account_id AND x.debit = 'platform:redemptions' AND x.credit_class = 'earned'
+	WHERE COALESCE(o.price, 0) <> COALESCE(x.amount, 0)`,
+	// An order has one code of its good, a refused one none.
+	`SELECT 'order_code' AS check_name, 'order:' || o.id AS subject, (o.state <> 'refused')::int::bigint AS want, count(c.id)::bigint AS got
+	FROM redemptions o LEFT JOIN goods_codes c ON c.order_id = o.id AND c.good_id = o.good_id
+	GROUP BY o.id, o.state HAVING count(c.id) <> (o.state <> 'refused')::int`,
 	// Every frozen slot has an open case.
 	`SELECT 'frozen' AS check_name, 'task:' || t.id AS subject, count(k.id)::bigint AS want, t.frozen::bigint AS got
 	FROM tasks t LEFT JOIN cases k ON k.task_id = t.id AND k.closed_at IS NULL AND k.frozen
