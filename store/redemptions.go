@@ -157,23 +157,9 @@ func (s *Store) redeem(ctx context.Context, tx pgx.Tx, by Caller, id market.Good
 	if show && o.State == market.OrderFulfilled {
 		o.RevealedAt, o.Reveals = &now, 1
 	}
-	var b batch
-	if err := b.once(by, o, now); err != nil {
-		return market.Order{}, err
-	}
-	b.Queue(takeCode, now, string(o.ID), string(o.Account), string(o.Good), o.Name, o.Denomination, o.Region, o.Terms, int64(o.Price), string(o.State),
-		o.Reasons, o.DecidedAt, o.RevealedAt, o.Reveals, string(t.Kind), t.Debit, t.Credit)
-	found := tx.SendBatch(ctx, &b.Batch)
-	if by.Once != nil {
-		if _, err := found.Exec(); err != nil {
-			return market.Order{}, errors.Join(err, found.Close())
-		}
-	}
 	code, c := market.CodeID(""), sealed{}
-	err = found.QueryRow().Scan(&code, &c.text, &c.nonce, &c.key, &o.CodeExpiresAt)
-	if closed := found.Close(); err == nil {
-		err = closed
-	}
+	err = tx.QueryRow(ctx, takeCode, now, string(o.ID), string(o.Account), string(o.Good), o.Name, o.Denomination, o.Region, o.Terms, int64(o.Price), string(o.State),
+		o.Reasons, o.DecidedAt, o.RevealedAt, o.Reveals, string(t.Kind), t.Debit, t.Credit).Scan(&code, &c.text, &c.nonce, &c.key, &o.CodeExpiresAt)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return market.Order{}, s.outOfStock(ctx, tx, id, now)
@@ -182,10 +168,22 @@ func (s *Store) redeem(ctx context.Context, tx pgx.Tx, by Caller, id market.Good
 	}
 	// A code that cannot be read must not be sold.
 	text, err := s.openCode(code, id, c)
+	if err != nil {
+		return market.Order{}, err
+	}
+	if by.Once != nil { // without the code: that is never stored
+		var b batch
+		if err := b.once(by, o, now); err != nil {
+			return market.Order{}, err
+		}
+		if err := tx.SendBatch(ctx, &b.Batch).Close(); err != nil {
+			return market.Order{}, err
+		}
+	}
 	if o.Reveals > 0 {
 		o.Code = text
 	}
-	return o, err
+	return o, nil
 }
 
 // takeCode is the whole order: it takes a code that nobody else is taking,
