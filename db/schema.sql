@@ -61,7 +61,7 @@ CREATE FUNCTION public.mark_transfer() RETURNS trigger
     AS $$
 BEGIN
     NEW.mark := sha256(convert_to(concat(NEW.id, '|', (date_part('epoch', NEW.at) * 1000000)::bigint, '|', NEW.kind, '|', NEW.debit, '|', NEW.credit, '|', NEW.amount, '|',
-        NEW.debit_class, '|', NEW.credit_class, '|', NEW.account_id, '|', NEW.counterparty_id, '|', NEW.task_id, '|', NEW.balance_after), 'UTF8'));
+        NEW.debit_class, '|', NEW.credit_class, '|', NEW.account_id, '|', NEW.counterparty_id, '|', NEW.task_id, '|', NEW.order_id, '|', NEW.balance_after), 'UTF8'));
     RETURN NEW;
 END $$;
 
@@ -120,12 +120,12 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION public.transfer_mark(id bigint, at timestamp with time zone, kind text, debit text, credit text, amount bigint, debit_class text, credit_class text, account_id uuid, counterparty_id uuid, task_id uuid, balance_after bigint) RETURNS bytea
+CREATE FUNCTION public.transfer_mark(id bigint, at timestamp with time zone, kind text, debit text, credit text, amount bigint, debit_class text, credit_class text, account_id uuid, counterparty_id uuid, task_id uuid, order_id uuid, balance_after bigint) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$
 BEGIN
     RETURN sha256(convert_to(concat(id, '|', (date_part('epoch', at) * 1000000)::bigint, '|', kind, '|', debit, '|', credit, '|', amount, '|',
-        debit_class, '|', credit_class, '|', account_id, '|', counterparty_id, '|', task_id, '|', balance_after), 'UTF8'));
+        debit_class, '|', credit_class, '|', account_id, '|', counterparty_id, '|', task_id, '|', order_id, '|', balance_after), 'UTF8'));
 END $$;
 
 CREATE AGGREGATE public.chain_marks(bytea) (
@@ -153,6 +153,26 @@ CREATE TABLE public.accounts (
     CONSTRAINT accounts_operator CHECK (((NOT operator) OR (kind = 'human'::text))),
     CONSTRAINT accounts_referral_bonus CHECK ((referral_bonus >= 0)),
     CONSTRAINT accounts_referral_paid CHECK (((referral_paid_at IS NULL) OR (referred_by IS NOT NULL)))
+);
+
+CREATE TABLE public.admin_actions (
+    id bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    actor_id uuid NOT NULL,
+    key_id uuid,
+    action text NOT NULL,
+    subject_id uuid NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    detail jsonb
+);
+
+ALTER TABLE public.admin_actions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.admin_actions_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.api_keys (
@@ -255,6 +275,36 @@ CREATE TABLE public.deliveries (
     CONSTRAINT deliveries_state CHECK ((state = ANY (ARRAY['pending'::text, 'accepted'::text, 'rejected'::text, 'withdrawn'::text, 'failed'::text, 'not_selected'::text, 'reversed'::text])))
 );
 
+CREATE TABLE public.goods (
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    denomination text NOT NULL,
+    price bigint NOT NULL,
+    region text NOT NULL,
+    terms text NOT NULL,
+    picture bytea,
+    picture_type text,
+    offered boolean NOT NULL,
+    version bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT goods_kind CHECK ((kind = ANY (ARRAY['gift_card'::text, 'top_up'::text, 'other'::text]))),
+    CONSTRAINT goods_picture CHECK (((picture IS NULL) = (picture_type IS NULL))),
+    CONSTRAINT goods_price CHECK ((price > 0))
+);
+
+CREATE TABLE public.goods_codes (
+    id uuid NOT NULL,
+    good_id uuid NOT NULL,
+    sealed bytea NOT NULL,
+    nonce bytea NOT NULL,
+    key_id text NOT NULL,
+    fingerprint bytea NOT NULL,
+    expires_at timestamp with time zone,
+    added_at timestamp with time zone NOT NULL,
+    order_id uuid
+);
+
 CREATE TABLE public.idempotency (
     account_id uuid NOT NULL,
     key text NOT NULL,
@@ -352,6 +402,32 @@ CREATE TABLE public.payouts (
     CONSTRAINT payouts_class CHECK ((class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT payouts_granted_part CHECK (((granted_part >= 0) AND (granted_part <= amount))),
     CONSTRAINT payouts_state CHECK ((state = ANY (ARRAY['pending'::text, 'available'::text, 'reversed'::text])))
+);
+
+CREATE TABLE public.redemptions (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    good_id uuid NOT NULL,
+    name text NOT NULL,
+    denomination text NOT NULL,
+    region text NOT NULL,
+    terms text NOT NULL,
+    price bigint NOT NULL,
+    state text NOT NULL,
+    reasons text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    decided_at timestamp with time zone,
+    decided_by uuid,
+    refusal text,
+    revealed_at timestamp with time zone,
+    reveals integer DEFAULT 0 NOT NULL,
+    CONSTRAINT redemptions_decided CHECK (((state = 'pending_review'::text) = (decided_at IS NULL))),
+    CONSTRAINT redemptions_decider CHECK (((decided_by IS NULL) = ((decided_at IS NULL) OR (cardinality(reasons) = 0)))),
+    CONSTRAINT redemptions_price CHECK ((price > 0)),
+    CONSTRAINT redemptions_refused CHECK (((state = 'refused'::text) = (refusal IS NOT NULL))),
+    CONSTRAINT redemptions_revealed CHECK ((((revealed_at IS NULL) = (reveals = 0)) AND ((reveals = 0) OR (state = 'fulfilled'::text)))),
+    CONSTRAINT redemptions_reviewed CHECK (((state = 'fulfilled'::text) OR (cardinality(reasons) > 0))),
+    CONSTRAINT redemptions_state CHECK ((state = ANY (ARRAY['pending_review'::text, 'fulfilled'::text, 'refused'::text])))
 );
 
 CREATE TABLE public.report_decisions (
@@ -505,11 +581,13 @@ CREATE TABLE public.transfers (
     counterparty_id uuid,
     task_id uuid,
     balance_after bigint,
+    order_id uuid,
     mark bytea NOT NULL,
     CONSTRAINT transfers_amount CHECK ((amount > 0)),
     CONSTRAINT transfers_credit_class CHECK ((credit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT transfers_debit_class CHECK ((debit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text, 'redeem'::text, 'redeem_refund'::text, 'voucher'::text]))),
+    CONSTRAINT transfers_order CHECK (((kind = ANY (ARRAY['redeem'::text, 'redeem_refund'::text])) = (order_id IS NOT NULL))),
     CONSTRAINT transfers_two_accounts CHECK ((debit <> credit))
 );
 
@@ -572,6 +650,9 @@ ALTER TABLE ONLY public.accounts
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_referral_code_key UNIQUE (referral_code);
 
+ALTER TABLE ONLY public.admin_actions
+    ADD CONSTRAINT admin_actions_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_hash_key UNIQUE (hash);
 
@@ -599,6 +680,18 @@ ALTER TABLE ONLY public.claims
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.goods_codes
+    ADD CONSTRAINT goods_codes_fingerprint_key UNIQUE (fingerprint);
+
+ALTER TABLE ONLY public.goods_codes
+    ADD CONSTRAINT goods_codes_order_key UNIQUE (order_id);
+
+ALTER TABLE ONLY public.goods_codes
+    ADD CONSTRAINT goods_codes_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.goods
+    ADD CONSTRAINT goods_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (account_id, key);
 
@@ -625,6 +718,9 @@ ALTER TABLE ONLY public.payouts
 
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.redemptions
+    ADD CONSTRAINT redemptions_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.report_decisions
     ADD CONSTRAINT report_decisions_pkey PRIMARY KEY (report_id);
@@ -679,6 +775,8 @@ ALTER TABLE ONLY public.wallets
 
 CREATE INDEX accounts_referred ON public.accounts USING btree (referred_by, id) WHERE (referred_by IS NOT NULL);
 
+CREATE INDEX admin_actions_subject ON public.admin_actions USING btree (subject_id, id);
+
 CREATE INDEX api_keys_account ON public.api_keys USING btree (account_id);
 
 CREATE INDEX attachments_blob ON public.attachments USING btree (sha256);
@@ -711,6 +809,10 @@ CREATE INDEX deliveries_task ON public.deliveries USING btree (task_id, id);
 
 CREATE INDEX deliveries_worker ON public.deliveries USING btree (worker_id, task_id);
 
+CREATE INDEX goods_codes_free ON public.goods_codes USING btree (good_id, expires_at, id) WHERE (order_id IS NULL);
+
+CREATE INDEX goods_codes_keys ON public.goods_codes USING btree (key_id, id);
+
 CREATE INDEX idempotency_created ON public.idempotency USING btree (created_at);
 
 CREATE UNIQUE INDEX logins_email_key ON public.logins USING btree (lower(email));
@@ -724,6 +826,14 @@ CREATE INDEX outcomes_answers ON public.outcomes USING btree (account_id, at, id
 CREATE INDEX payouts_due ON public.payouts USING btree (available_at) WHERE (state = 'pending'::text);
 
 CREATE INDEX payouts_pending ON public.payouts USING btree (account_id) WHERE (state = 'pending'::text);
+
+CREATE INDEX payouts_reversed ON public.payouts USING btree (account_id) WHERE (state = 'reversed'::text);
+
+CREATE INDEX redemptions_account ON public.redemptions USING btree (account_id, id);
+
+CREATE INDEX redemptions_pending ON public.redemptions USING btree (id) WHERE (state = 'pending_review'::text);
+
+CREATE INDEX redemptions_recent ON public.redemptions USING btree (account_id, created_at);
 
 CREATE INDEX report_decisions_at ON public.report_decisions USING btree (at, report_id);
 
@@ -761,6 +871,8 @@ CREATE INDEX transfers_account ON public.transfers USING btree (account_id, id);
 
 CREATE INDEX transfers_at ON public.transfers USING brin (at);
 
+CREATE UNIQUE INDEX transfers_redeem ON public.transfers USING btree (order_id, kind) WHERE (order_id IS NOT NULL);
+
 CREATE UNIQUE INDEX transfers_referral ON public.transfers USING btree (counterparty_id) WHERE (kind = 'referral'::text);
 
 CREATE INDEX uploads_blob ON public.uploads USING btree (sha256);
@@ -768,6 +880,8 @@ CREATE INDEX uploads_blob ON public.uploads USING btree (sha256);
 CREATE INDEX uploads_unused ON public.uploads USING btree (created_at) WHERE (NOT used);
 
 CREATE INDEX vouchers_batch ON public.vouchers USING btree (batch_id);
+
+CREATE TRIGGER admin_actions_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.admin_actions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER ledger_days_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger_days FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
@@ -785,6 +899,9 @@ CREATE TRIGGER transfers_mark BEFORE INSERT ON public.transfers FOR EACH ROW EXE
 
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_referred_by_fkey FOREIGN KEY (referred_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.admin_actions
+    ADD CONSTRAINT admin_actions_actor_fkey FOREIGN KEY (actor_id) REFERENCES public.accounts(id);
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
@@ -825,6 +942,12 @@ ALTER TABLE ONLY public.deliveries
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_worker_fkey FOREIGN KEY (worker_id) REFERENCES public.accounts(id);
 
+ALTER TABLE ONLY public.goods_codes
+    ADD CONSTRAINT goods_codes_good_fkey FOREIGN KEY (good_id) REFERENCES public.goods(id);
+
+ALTER TABLE ONLY public.goods_codes
+    ADD CONSTRAINT goods_codes_order_fkey FOREIGN KEY (order_id) REFERENCES public.redemptions(id);
+
 ALTER TABLE ONLY public.logins
     ADD CONSTRAINT logins_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
 
@@ -842,6 +965,15 @@ ALTER TABLE ONLY public.payouts
 
 ALTER TABLE ONLY public.payouts
     ADD CONSTRAINT payouts_task_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id);
+
+ALTER TABLE ONLY public.redemptions
+    ADD CONSTRAINT redemptions_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.redemptions
+    ADD CONSTRAINT redemptions_decider_fkey FOREIGN KEY (decided_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.redemptions
+    ADD CONSTRAINT redemptions_good_fkey FOREIGN KEY (good_id) REFERENCES public.goods(id);
 
 ALTER TABLE ONLY public.report_decisions
     ADD CONSTRAINT report_decisions_operator_fkey FOREIGN KEY (operator_id) REFERENCES public.accounts(id);

@@ -49,7 +49,7 @@ const maxFormFiles = 128 << 20
 // readFiles reads a form with files. Each file is kept as an upload and stands
 // in the form as an attachment, so that a refused form keeps it. A stranger's
 // files are passed over.
-func (h *Handlers) readFiles(r *request) error {
+func (h *Handlers) readFiles(rt route, r *request) error {
 	if err := http.NewResponseController(r.echo.Response()).SetReadDeadline(time.Now().Add(uploadTime)); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (h *Handlers) readFiles(r *request) error {
 			return readFault(err)
 		case part.FileName() != "" && r.visitor == nil:
 			continue
-		case part.FileName() != "":
+		case part.FileName() != "" && !rt.inline:
 			b, err := h.Store.Upload(r.ctx(), r.actor, brokenOff{part}, market.MaxAttachmentBytes)
 			if err != nil {
 				return readFault(err)
@@ -80,7 +80,7 @@ func (h *Handlers) readFiles(r *request) error {
 			if left -= int64(len(text)); err != nil || left < 0 {
 				return errors.Join(market.ErrTooLarge, err)
 			}
-			if part.FormName() != "" && !isEmptyFile(part) {
+			if part.FormName() != "" && (part.FileName() != "" || !isEmptyFile(part)) {
 				r.form.Add(part.FormName(), string(text))
 			}
 		}

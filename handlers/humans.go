@@ -286,6 +286,9 @@ func (h *Handlers) askForLogin(r *request) error {
 	}
 	p := pageProblem(r.ctx(), market.ErrUnauthenticated, "")
 	values := url.Values{"next": {refererPath(req)}}
+	for _, secret := range []string{"password", "currentPassword", "newPassword", "csv", "picture"} {
+		r.form.Del(secret) // no page repeats these
+	}
 	if len(r.form) > 0 {
 		values.Set("resume", writeResume(views.ResumeForm{Action: req.URL.Path, Fields: r.form}))
 	}

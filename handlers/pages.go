@@ -81,7 +81,7 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 		if r.echo.Request().Method != http.MethodGet {
 			// What was typed goes along to the log-in form, files do not.
 			if _ = r.read(rt); r.multipart != "" {
-				_ = h.readFiles(r)
+				_ = h.readFiles(rt, r)
 			}
 		}
 		return market.ErrUnauthenticated

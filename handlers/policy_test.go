@@ -14,7 +14,7 @@ type policy struct {
 	auth  string // public, key, session
 	once  string // ignored, honoured, required
 	body  bool
-	owner string // "": no object; all: everybody who is known; parties: publisher and worker; publisher, worker: the role
+	owner string // "": no object; all: everybody who is known; parties: publisher and worker; owner: whose order it is; publisher, worker: the role
 }
 
 var policies = map[string]policy{
@@ -64,6 +64,22 @@ var policies = map[string]policy{
 	"GET /wallet/entries.csv":                {"session", "ignored", false, ""},
 	"GET /referrals":                         {"session", "ignored", false, ""},
 	"GET /wallet":                            {"session", "ignored", false, ""},
+	"GET /redeem":                            {"session", "ignored", false, ""},
+	"GET /redeem/orders":                     {"session", "ignored", false, ""},
+	"POST /redeem/orders":                    {"session", "required", true, ""},
+	"GET /redeem/orders/:oid":                {"session", "ignored", false, "owner"},
+	"POST /redeem/orders/:oid/reveal":        {"session", "ignored", true, "owner"},
+	"GET /goods/:gid/picture":                {"public", "ignored", false, "all"},
+	"GET /admin/redemptions":                 {"operator", "ignored", false, ""},
+	"GET /admin/redemptions/:oid":            {"operator", "ignored", false, ""},
+	"POST /admin/redemptions/:oid/approve":   {"operator", "honoured", false, ""},
+	"POST /admin/redemptions/:oid/refuse":    {"operator", "honoured", true, ""},
+	"GET /admin/goods":                       {"operator", "ignored", false, ""},
+	"POST /admin/goods":                      {"operator", "honoured", true, ""},
+	"GET /admin/goods/new":                   {"operator", "ignored", false, ""},
+	"GET /admin/goods/:gid":                  {"operator", "ignored", false, ""},
+	"POST /admin/goods/:gid":                 {"operator", "honoured", true, ""},
+	"POST /admin/goods/:gid/codes":           {"operator", "ignored", true, ""},
 
 	"GET /api/v1/health": {"public", "ignored", false, ""},
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": {"key", "honoured", true, "worker"},
@@ -75,6 +91,20 @@ var policies = map[string]policy{
 	"GET /api/v1/admin/reports":                           {"operator", "ignored", false, ""},
 	"GET /api/v1/admin/reports/:rid":                      {"operator", "ignored", false, ""},
 	"POST /api/v1/admin/reports/:rid/decide":              {"operator", "honoured", true, ""},
+	"GET /api/v1/agent/catalog":                           {"key", "ignored", false, ""},
+	"GET /api/v1/agent/redemptions":                       {"key", "ignored", false, ""},
+	"POST /api/v1/agent/redemptions":                      {"key", "required", true, ""},
+	"GET /api/v1/agent/redemptions/:oid":                  {"key", "ignored", false, "owner"},
+	"POST /api/v1/agent/redemptions/:oid/reveal":          {"key", "ignored", false, "owner"},
+	"GET /api/v1/admin/redemptions":                       {"operator", "ignored", false, ""},
+	"GET /api/v1/admin/redemptions/:oid":                  {"operator", "ignored", false, ""},
+	"POST /api/v1/admin/redemptions/:oid/approve":         {"operator", "honoured", false, ""},
+	"POST /api/v1/admin/redemptions/:oid/refuse":          {"operator", "honoured", true, ""},
+	"GET /api/v1/admin/goods":                             {"operator", "ignored", false, ""},
+	"POST /api/v1/admin/goods":                            {"operator", "honoured", true, ""},
+	"GET /api/v1/admin/goods/:gid":                        {"operator", "ignored", false, ""},
+	"PUT /api/v1/admin/goods/:gid":                        {"operator", "honoured", true, ""},
+	"POST /api/v1/admin/goods/:gid/codes":                 {"operator", "ignored", true, ""},
 	"GET /api/v1/market/tasks":                            {"public", "ignored", false, ""},
 	"GET /api/v1/market/tasks/:id":                        {"public", "ignored", false, "all"},
 	"GET /api/v1/market/tasks/:id/thread":                 {"public", "ignored", false, "all"},
@@ -130,6 +160,11 @@ var bodies = map[string]string{
 	"PATCH /api/v1/agent/me":                              `{}`,
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": `{"text":"unfair"}`,
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": `{"text":"bad"}`,
+	"POST /api/v1/agent/redemptions":                      `{"goodId":"01a20b77-e936-75e9-8ee4-5120c30a9cda","price":1}`,
+	"POST /api/v1/admin/redemptions/:oid/refuse":          `{"reason":"x"}`,
+	"POST /api/v1/admin/goods":                            `{}`,
+	"PUT /api/v1/admin/goods/:gid":                        `{}`,
+	"POST /api/v1/admin/goods/:gid/codes":                 `{"csv":"x"}`,
 	"POST /api/v1/admin/cases/:kid/decide":                `{"outcome":"upheld","note":"x"}`,
 	"POST /api/v1/admin/vouchers":                         `{"amount":1,"class":"granted","count":1,"days":1}`,
 	"POST /api/v1/agent/vouchers/redeem":                  `{"code":"GHV-BBBBB-BBBBB-BBBBB-BBBBB"}`,
@@ -172,9 +207,14 @@ func TestPolicyHolds(t *testing.T) {
 	publisher, worker, stranger := s.register(t), s.register(t), s.register(t)
 	id := s.publish(t, publisher, 10)
 	did := s.deliver(t, worker, id)
+	oid := s.order(t, worker)
 	const absent = "01a20b77-e936-75e9-8ee4-5120c30a9cda"
 	at := func(path, id, did string) string {
-		return strings.NewReplacer(":id", id, ":did", did, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path)
+		order := oid
+		if id == absent {
+			order = absent
+		}
+		return strings.NewReplacer(":id", id, ":did", did, ":oid", order, ":gid", absent, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path)
 	}
 	send := func(name, key, id, did string) reply {
 		method, path, _ := strings.Cut(name, " ")
@@ -237,6 +277,13 @@ func TestPolicyHolds(t *testing.T) {
 					t.Errorf("%s by the publisher: got %d %s, want 403", name, r.status, r.text)
 				}
 			}
+		case "owner":
+			if r := send(name, stranger, id, did); r.status != 404 {
+				t.Errorf("%s by a stranger: got %d %s, want 404", name, r.status, r.text)
+			}
+			if r := send(name, worker, id, did); r.status != 200 {
+				t.Errorf("%s by its owner: got %d %s, want 200", name, r.status, r.text)
+			}
 		case "holder":
 			if r := send(name, stranger, id, did); r.status != 409 {
 				t.Errorf("%s by a stranger: got %d %s, want 409", name, r.status, r.text)
@@ -265,6 +312,7 @@ func TestPolicyOfPagesHolds(t *testing.T) {
 	publisher, worker := s.register(t), s.register(t)
 	id := s.publish(t, publisher, 10)
 	did := s.deliver(t, worker, id)
+	oid := s.order(t, worker)
 	nobody := s.browser(t)
 	stranger, _ := s.human(t)
 	const absent = "01a20b77-e936-75e9-8ee4-5120c30a9cda"
@@ -279,7 +327,7 @@ func TestPolicyOfPagesHolds(t *testing.T) {
 				form = url.Values{"reason": {"No."}, "rule": {"tidy"}, "idempotencyKey": {unique("k")}}
 			}
 			// A key opens no page.
-			return b.send(t, method, strings.NewReplacer(":id", id, ":did", did, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path), form, "Authorization", "Bearer "+publisher)
+			return b.send(t, method, strings.NewReplacer(":id", id, ":did", did, ":oid", oid, ":gid", absent, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path), form, "Authorization", "Bearer "+publisher)
 		}
 		if p.auth == "operator" {
 			if got := send(stranger, id, did); got.status != 403 {
@@ -300,7 +348,7 @@ func TestPolicyOfPagesHolds(t *testing.T) {
 		}
 		want := 0
 		switch {
-		case p.owner == "parties", strings.Contains(path, ":did"):
+		case p.owner == "parties", p.owner == "owner", strings.Contains(path, ":did"):
 			want = 404
 		case p.owner == "publisher":
 			want = 403

@@ -65,6 +65,8 @@ type route struct {
 	stream bool
 	// files says that a page's form may bring files.
 	files bool
+	// inline says that those files are read as fields, and kept nowhere.
+	inline bool
 	// purpose is what is read along with the caller's key.
 	purpose store.Purpose
 	// upload routes read their body themselves, as it comes.
@@ -120,7 +122,7 @@ func (h *Handlers) run(rt route, r *request) (answer, error) {
 	}
 	err := r.read(rt)
 	if r.multipart != "" {
-		err = h.readFiles(r)
+		err = h.readFiles(rt, r)
 	}
 	if err != nil {
 		return answer{}, err

@@ -46,6 +46,12 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/wallet", handle: h.showWallet, auth: session, page: true},
 		{method: post, path: "/wallet/vouchers", handle: h.redeemVoucher, auth: session, once: onceRequired, page: true, body: true},
 		{method: get, path: "/referrals", handle: h.showReferrals, auth: session, page: true},
+		{method: get, path: "/redeem", handle: h.listCatalog, auth: session, page: true},
+		{method: get, path: "/redeem/orders", handle: h.listOrders, auth: session, page: true},
+		{method: post, path: "/redeem/orders", handle: h.redeem, auth: session, once: onceRequired, page: true, body: true},
+		{method: get, path: "/redeem/orders/:oid", handle: h.showOrder, auth: session, page: true},
+		{method: post, path: "/redeem/orders/:oid/reveal", handle: h.revealOrder, auth: session, page: true, body: true},
+		{method: get, path: "/goods/:gid/picture", handle: h.showPicture, page: true, stream: true},
 		{method: get, path: "/wallet/entries.csv", handle: h.downloadEntries, auth: session, page: true},
 
 		{method: get, path: "/docs/states", handle: h.showStates, page: true},
@@ -63,6 +69,16 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/admin/vouchers", handle: h.listVouchers, auth: operator, page: true},
 		{method: post, path: "/admin/vouchers", handle: h.makeVouchers, auth: operator, once: onceRequired, page: true, body: true},
 		{method: post, path: "/admin/vouchers/:bid/revoke", handle: h.revokeVouchers, auth: operator, once: onceHonoured, page: true},
+		{method: get, path: "/admin/redemptions", handle: h.listReviews, auth: operator, page: true},
+		{method: get, path: "/admin/redemptions/:oid", handle: h.showReview, auth: operator, page: true},
+		{method: post, path: "/admin/redemptions/:oid/approve", handle: h.approveOrder, auth: operator, once: onceHonoured, page: true},
+		{method: post, path: "/admin/redemptions/:oid/refuse", handle: h.refuseOrder, auth: operator, once: onceHonoured, page: true, body: true},
+		{method: get, path: "/admin/goods", handle: h.listGoods, auth: operator, page: true},
+		{method: post, path: "/admin/goods", handle: h.createGood, auth: operator, once: onceHonoured, page: true, body: true, files: true, inline: true},
+		{method: get, path: "/admin/goods/new", handle: h.newGood, auth: operator, page: true},
+		{method: get, path: "/admin/goods/:gid", handle: h.showGood, auth: operator, page: true},
+		{method: post, path: "/admin/goods/:gid", handle: h.changeGood, auth: operator, once: onceHonoured, page: true, body: true, files: true, inline: true},
+		{method: post, path: "/admin/goods/:gid/codes", handle: h.importCodes, auth: operator, page: true, body: true, files: true, inline: true},
 
 		// The same handlers for programs.
 		{method: get, path: api + "/health", handle: h.health},
@@ -85,6 +101,12 @@ func (h *Handlers) routes() []route {
 
 		{method: post, path: api + "/agent/vouchers/redeem", handle: h.redeemVoucher, auth: key, once: onceRequired, body: true},
 		{method: get, path: api + "/agent/referral", handle: h.showReferrals, auth: key},
+
+		{method: get, path: api + "/agent/catalog", handle: h.listCatalog, auth: key},
+		{method: get, path: api + "/agent/redemptions", handle: h.listOrders, auth: key},
+		{method: post, path: api + "/agent/redemptions", handle: h.redeem, auth: key, once: onceRequired, body: true},
+		{method: get, path: api + "/agent/redemptions/:oid", handle: h.showOrder, auth: key},
+		{method: post, path: api + "/agent/redemptions/:oid/reveal", handle: h.revealOrder, auth: key},
 
 		{method: post, path: api + "/agent/attachments", handle: h.uploadAttachment, auth: key, upload: true},
 		{method: get, path: api + "/agent/attachments/:sha256", handle: h.downloadAttachment, auth: key, stream: true},
@@ -123,6 +145,15 @@ func (h *Handlers) routes() []route {
 		{method: get, path: api + "/admin/reports", handle: h.listReports, auth: operator},
 		{method: get, path: api + "/admin/reports/:rid", handle: h.showReport, auth: operator},
 		{method: post, path: api + "/admin/reports/:rid/decide", handle: h.decideReport, auth: operator, once: onceHonoured, body: true},
+		{method: get, path: api + "/admin/redemptions", handle: h.listReviews, auth: operator},
+		{method: get, path: api + "/admin/redemptions/:oid", handle: h.showReview, auth: operator},
+		{method: post, path: api + "/admin/redemptions/:oid/approve", handle: h.approveOrder, auth: operator, once: onceHonoured},
+		{method: post, path: api + "/admin/redemptions/:oid/refuse", handle: h.refuseOrder, auth: operator, once: onceHonoured, body: true},
+		{method: get, path: api + "/admin/goods", handle: h.listGoods, auth: operator},
+		{method: post, path: api + "/admin/goods", handle: h.createGood, auth: operator, once: onceHonoured, body: true},
+		{method: get, path: api + "/admin/goods/:gid", handle: h.showGood, auth: operator},
+		{method: http.MethodPut, path: api + "/admin/goods/:gid", handle: h.changeGood, auth: operator, once: onceHonoured, body: true},
+		{method: post, path: api + "/admin/goods/:gid/codes", handle: h.importCodes, auth: operator, body: true},
 	}
 }
 

@@ -75,12 +75,13 @@ type entryJSON struct {
 	Class        market.Class        `json:"class"`
 	BalanceAfter *market.Credits     `json:"balanceAfter"`
 	TaskID       market.TaskID       `json:"taskId,omitempty"`
+	OrderID      market.OrderID      `json:"orderId,omitempty"`
 	Counterparty string              `json:"counterparty,omitempty"`
 }
 
 func entryShape(e market.Entry) entryJSON {
 	return entryJSON{ID: e.ID, At: e.At, Kind: e.Kind, Amount: e.Amount, Class: e.Class, BalanceAfter: e.BalanceAfter,
-		TaskID: e.Task, Counterparty: e.Counterparty}
+		TaskID: e.Task, OrderID: e.Order, Counterparty: e.Counterparty}
 }
 
 type partyJSON struct {

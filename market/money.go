@@ -59,6 +59,9 @@ const (
 	VouchersAccount = "platform:vouchers"
 )
 
+// RedemptionsAccount takes the price of goods.
+const RedemptionsAccount = "platform:redemptions"
+
 // TransferKind says why credits moved.
 type TransferKind string
 
@@ -73,11 +76,15 @@ const (
 	TransferReversal TransferKind = "reversal" // pending → the publisher's wallet, by an operator
 	TransferReferral TransferKind = "referral" // platform → the referrer's wallet
 	TransferVoucher  TransferKind = "voucher"  // platform → wallet, for a code
+
+	TransferRedeem       TransferKind = "redeem"        // wallet → platform, for a good
+	TransferRedeemRefund TransferKind = "redeem_refund" // platform → wallet, for a refused order
 )
 
 // TransferKinds lists every kind.
 func TransferKinds() []TransferKind {
-	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease, TransferReversal, TransferReferral, TransferVoucher}
+	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease, TransferReversal, TransferReferral,
+		TransferVoucher, TransferRedeem, TransferRedeemRefund}
 }
 
 // Transfer moves a positive amount from the debit to the credit account. The
@@ -93,6 +100,8 @@ type Transfer struct {
 	Account      AccountID
 	Counterparty AccountID
 	Task         TaskID
+	// Order is the one that a redemption, or its refund, is for.
+	Order OrderID
 }
 
 // Entry is one ledger line as the owner of a wallet sees it.
@@ -108,6 +117,7 @@ type Entry struct {
 	Task         TaskID
 	// TaskTitle is filled in by the store for showing.
 	TaskTitle string
+	Order     OrderID
 	// Counterparty is a handle, or "".
 	Counterparty string
 }

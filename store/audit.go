@@ -140,6 +140,23 @@ var auditChecks = []auditCheck{
 	FULL JOIN (SELECT account_id, sum(amount)::bigint AS amount FROM transfers WHERE kind = 'voucher' GROUP BY account_id) x
 		USING (account_id)
 	WHERE COALESCE(v.amount, 0) <> COALESCE(x.amount, 0)`},
+	// Every order took its price from its owner, and gave it back if refused.
+	{"redeemed", `SELECT 'redeem' AS check_name, 'order:' || COALESCE(o.id, x.order_id) AS subject,
+		COALESCE(x.amount, 0)::bigint AS want, COALESCE(o.price, 0)::bigint AS got
+	FROM redemptions o
+	FULL JOIN (SELECT * FROM transfers WHERE kind = 'redeem') x ON x.order_id = o.id AND x.account_id = o.account_id
+		AND x.debit = 'wallet:' || o.account_id AND x.credit = 'platform:redemptions' AND x.debit_class = 'earned'
+	WHERE COALESCE(o.price, 0) <> COALESCE(x.amount, 0)`},
+	{"redeem_refunds", `SELECT 'redeem_refund' AS check_name, 'order:' || COALESCE(o.id, x.order_id) AS subject,
+		COALESCE(x.amount, 0)::bigint AS want, COALESCE(o.price, 0)::bigint AS got
+	FROM (SELECT * FROM redemptions WHERE state = 'refused') o
+	FULL JOIN (SELECT * FROM transfers WHERE kind = 'redeem_refund') x ON x.order_id = o.id AND x.account_id = o.account_id
+		AND x.credit = 'wallet:' || o.account_id AND x.debit = 'platform:redemptions' AND x.credit_class = 'earned'
+	WHERE COALESCE(o.price, 0) <> COALESCE(x.amount, 0)`},
+	// An order has one code of its good, a refused one none.
+	{"order_codes", `SELECT 'order_code' AS check_name, 'order:' || o.id AS subject, (o.state <> 'refused')::int::bigint AS want, count(c.id)::bigint AS got
+	FROM redemptions o LEFT JOIN goods_codes c ON c.order_id = o.id AND c.good_id = o.good_id
+	GROUP BY o.id, o.state HAVING count(c.id) <> (o.state <> 'refused')::int`},
 	// Every frozen slot has an open case.
 	{"frozen", `SELECT 'frozen' AS check_name, 'task:' || t.id AS subject, count(k.id)::bigint AS want, t.frozen::bigint AS got
 	FROM tasks t LEFT JOIN cases k ON k.task_id = t.id AND k.closed_at IS NULL AND k.frozen
@@ -149,7 +166,7 @@ var auditChecks = []auditCheck{
 	{"marks", `SELECT 'mark' AS check_name, 'transfer:' || id AS subject,
 		'the line was changed after it was written: now ' || kind || ' of ' || amount || ' from ' || debit || ' to ' || credit AS detail
 	FROM transfers
-	WHERE mark <> transfer_mark(id, at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, balance_after)`},
+	WHERE mark <> transfer_mark(id, at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, balance_after)`},
 	// Each line of a wallet begins where the one before ended.
 	{"balances", `SELECT 'balance' AS check_name, 'transfer:' || id AS subject,
 		'the balance after it is ' || balance_after || ', after the line before it was ' || before || ': lines are missing, added or changed' AS detail

@@ -11,16 +11,16 @@ import (
 // Transfers are written here only: the one door through which credits move.
 var (
 	insertTransfer = part{"transfer", `
-		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`}
+		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`}
 	insertWalletTransfer = part{"wallet", `
 		WITH w AS (
-			UPDATE wallets SET granted = granted + $11, earned = earned + $12
+			UPDATE wallets SET granted = granted + $12, earned = earned + $13
 			WHERE account_id = $8
 			RETURNING granted + earned AS total
 		)
-		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, balance_after)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, w.total FROM w`}
+		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, balance_after)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, w.total FROM w`}
 )
 
 // post adds the transfers that touch no wallet.
@@ -53,7 +53,7 @@ func (b *batch) post(ts []market.Transfer, now time.Time) {
 }
 
 func line(t market.Transfer, now time.Time) []any {
-	return []any{now, t.Kind, t.Debit, t.Credit, t.Amount, t.DebitClass, t.CreditClass, t.Account, nullID(t.Counterparty), nullID(t.Task)}
+	return []any{now, t.Kind, t.Debit, t.Credit, t.Amount, t.DebitClass, t.CreditClass, t.Account, nullID(t.Counterparty), nullID(t.Task), nullID(t.Order)}
 }
 
 // ofWallet reports whether the transfer's owner can spend it, before or after.
@@ -189,11 +189,12 @@ func (s *Store) Entries(ctx context.Context, id market.AccountID, f market.Entry
 		CreditClass  market.Class        `db:"credit_class"`
 		BalanceAfter *market.Credits     `db:"balance_after"`
 		TaskID       *market.TaskID      `db:"task_id"`
+		OrderID      *market.OrderID     `db:"order_id"`
 		TaskTitle    *string             `db:"task_title"`
 		Counterparty *string             `db:"counterparty"`
 	}
 	err := s.db.SelectContext(ctx, &rows, `
-		SELECT x.id, x.at, x.kind, x.debit, x.amount, x.debit_class, x.credit_class, x.balance_after, x.task_id,
+		SELECT x.id, x.at, x.kind, x.debit, x.amount, x.debit_class, x.credit_class, x.balance_after, x.task_id, x.order_id,
 			t.title AS task_title, a.handle AS counterparty
 		FROM transfers x
 		LEFT JOIN accounts a ON a.id = x.counterparty_id
@@ -212,6 +213,9 @@ func (s *Store) Entries(ctx context.Context, id market.AccountID, f market.Entry
 		}
 		if r.TaskID != nil && r.TaskTitle != nil {
 			e.Task, e.TaskTitle = *r.TaskID, *r.TaskTitle
+		}
+		if r.OrderID != nil {
+			e.Order = *r.OrderID
 		}
 		if r.Counterparty != nil {
 			e.Counterparty = *r.Counterparty

@@ -38,6 +38,10 @@ type Options struct {
 	Now func() time.Time
 	// Blobs holds uploaded files; nil where none are handled.
 	Blobs *blob.Bucket
+	// Vault seals the codes of goods; nil where none are handled.
+	Vault *Vault
+	// Review says which redemptions wait for an operator.
+	Review market.ReviewPolicy
 	// Tracer sees every round trip; tests count them.
 	Tracer pgx.QueryTracer
 	// MaxConns bounds the pool; 0 means 20.

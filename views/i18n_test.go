@@ -144,6 +144,21 @@ func TestEveryValueHasWords(t *testing.T) {
 	for _, k := range market.TransferKinds() {
 		ids = append(ids, "entry."+string(k))
 	}
+	for _, k := range market.GoodKinds() {
+		ids = append(ids, "good_kind.of_"+string(k))
+	}
+	for _, s := range market.OrderStates() {
+		ids = append(ids, "order_state."+string(s))
+	}
+	for _, r := range market.ReviewReasons() {
+		ids = append(ids, "review_reason."+r)
+	}
+	for _, a := range market.AdminActions() {
+		ids = append(ids, "admin_action."+a)
+	}
+	for _, c := range []string{"csv_empty", "csv_code", "csv_expired"} { // market.CleanStock
+		ids = append(ids, "invalid."+c)
+	}
 	for _, k := range market.RuleKinds() {
 		ids = append(ids, "rule_kind."+k, "rule."+k)
 	}

@@ -116,6 +116,8 @@ var fieldNames = map[string]string{
 	"maxAttempts": "field.max_attempts", "handle": "field.handle", "email": "field.email", "password": "field.password",
 	"referralCode": "field.referral", "displayName": "field.display_name", "description": "field.about",
 	"currentPassword": "field.current_password", "newPassword": "field.new_password", "reason": "review.reason", "rule": "review.rule", "quote": "review.quote", "rules": "publish.rules",
+	"kind": "goods.kind", "name": "goods.name", "denomination": "goods.denomination", "price": "goods.price", "region": "goods.region", "terms": "redeem.terms",
+	"picture": "goods.picture", "csv": "goods.csv",
 	"text": "field.text", "mode": "field.mode", "maxAccepted": "field.max_accepted", "note": "decide.note", "share": "decide.share", "outcome": "decide.outcome",
 	"code": "voucher.code", "amount": "voucher.amount", "class": "voucher.class", "count": "voucher.count", "days": "voucher.days", "purpose": "voucher.purpose",
 }

@@ -17,16 +17,17 @@ const adminUsage = `Usage: guildhall admin ACTION [FLAGS]
   grant  --handle NAME                   make a person's account an operator's
   revoke --handle NAME                   take the role and its keys away
   key    --handle NAME                   make an API key for the operators' routes, shown once
+  rekey                                  seal the codes of goods anew under a fresh secret key
 `
 
 // admin manages operators, also beside a running server.
 func admin(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	if len(args) == 0 {
-		return fmt.Errorf("%w: admin needs create, grant, revoke or key\n\n%s", errUsage, adminUsage)
+		return fmt.Errorf("%w: admin needs create, grant, revoke, key or rekey\n\n%s", errUsage, adminUsage)
 	}
 	do := map[string]func(context.Context, *store.Store, config, io.Writer) error{
 		"create": createOperator, "grant": grantOperator, "revoke": revokeOperator, "key": operatorKey}[args[0]]
-	if do == nil {
+	if do == nil && args[0] != "rekey" {
 		return fmt.Errorf("%w: admin has no action %q\n\n%s", errUsage, args[0], adminUsage)
 	}
 	c, err := parseConfig("admin "+args[0], args[1:], env, errs)
@@ -36,6 +37,8 @@ func admin(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	switch {
 	case len(c.args) > 0:
 		return fmt.Errorf("%w: admin %s takes no argument %q", errUsage, args[0], c.args[0])
+	case do == nil:
+		return rekey(ctx, c, out)
 	case !market.ValidHandle(c.handle):
 		return fmt.Errorf("%w: --handle must be 3 to 32 of a-z, 0-9 and -", errUsage)
 	}
@@ -84,7 +87,7 @@ func createOperator(ctx context.Context, s *store.Store, c config, out io.Writer
 	fmt.Fprintf(out, `%s is an operator. Log in at /login with this, which is shown only now, and change the password in the settings:
   e-mail    %s
   password  %s
-Open cases are at /admin/cases.
+Open cases are at /admin/cases, redemptions at /admin/redemptions.
 `, a.Handle, c.email, password)
 	return nil
 }

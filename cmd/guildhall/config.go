@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"guildhall/db/cluster"
+	"guildhall/market"
 )
 
 // setting is one environment variable and the flag of the same name.
@@ -29,6 +30,9 @@ var settings = []setting{
 	{"GUILDHALL_HOLD", "hold", "24h", "how long a payout is pending"},
 	{"GUILDHALL_GRANT", "grant", "1000", "credits granted to a new account"},
 	{"GUILDHALL_REFERRAL_BONUS", "referral-bonus", "100", "granted credits for inviting an agent, paid when an unrelated publisher accepts its first delivery"},
+	{"GUILDHALL_SECRET_KEY", "secret-key", "", "32 random bytes in base64 that seal the codes of goods; while the key is changed NEW,OLD (default the file secret.key in the data directory, made on the first start)"},
+	{"GUILDHALL_REDEEM_AUTO", "redeem-auto", "5000", "redemptions that cost more wait for an operator; 0 makes all wait"},
+	{"GUILDHALL_REDEEM_DAILY", "redeem-daily", "10000", "redemptions wait for an operator when an account redeems more than this in 24 hours"},
 	{"GUILDHALL_RATE_LIMITS", "rate-limits", "on", "on or off"},
 	{"GUILDHALL_TRUSTED_PROXIES", "trusted-proxies", "", "addresses of reverse proxies whose X-Forwarded-For is believed, such as 127.0.0.1,10.0.0.0/8"},
 	{"GUILDHALL_LOG", "log", "text", "text or json"},
@@ -39,7 +43,9 @@ type config struct {
 	addr, baseURL, data, databaseURL string
 	blobURL                          string
 	hold                             time.Duration
+	secretKey                        string
 	grant, referralBonus             int64
+	review                           market.ReviewPolicy
 	rateLimits                       bool
 	trustedProxies                   []*net.IPNet
 	logger                           *slog.Logger
@@ -62,7 +68,7 @@ func parseConfig(command string, args, env []string, errs io.Writer) (config, er
 	for _, s := range settings {
 		names[s.env] = true
 		fallback := s.fallback
-		if v := known[s.env]; v != "" {
+		if v := known[s.env]; v != "" && s.env != "GUILDHALL_SECRET_KEY" { // --help prints the others
 			fallback = v
 		}
 		values[s.env] = flags.String(s.flag, fallback, s.about+" ["+s.env+"]")
@@ -74,7 +80,7 @@ func parseConfig(command string, args, env []string, errs io.Writer) (config, er
 	if command == "demo" {
 		flags.StringVar(&c.password, "password", "", "password of the demo account (default a random one, printed at the end)")
 	}
-	if strings.HasPrefix(command, "admin ") {
+	if strings.HasPrefix(command, "admin ") && command != "admin rekey" {
 		flags.StringVar(&c.handle, "handle", "", "handle of the operator")
 	}
 	if command == "admin create" {
@@ -91,6 +97,9 @@ func parseConfig(command string, args, env []string, errs io.Writer) (config, er
 		return c, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	c.args = flags.Args()
+	if secret := values["GUILDHALL_SECRET_KEY"]; *secret == "" {
+		*secret = known["GUILDHALL_SECRET_KEY"]
+	}
 	return c, c.fill(func(name string) string { return *values[name] }, errs)
 }
 
@@ -115,6 +124,18 @@ func (c *config) fill(get func(string) string, errs io.Writer) error {
 	}
 	if c.referralBonus, err = strconv.ParseInt(get("GUILDHALL_REFERRAL_BONUS"), 10, 64); err != nil || c.referralBonus < 0 || c.referralBonus > 1_000_000 {
 		return bad("GUILDHALL_REFERRAL_BONUS", "a whole number from 0 to 1000000")
+	}
+	if c.secretKey = get("GUILDHALL_SECRET_KEY"); c.secretKey != "" {
+		if _, err := openVault(*c); err != nil {
+			return err
+		}
+	}
+	for name, to := range map[string]*market.Credits{"GUILDHALL_REDEEM_AUTO": &c.review.Above, "GUILDHALL_REDEEM_DAILY": &c.review.Daily} {
+		n, err := strconv.ParseInt(get(name), 10, 64)
+		if err != nil || n < 0 || n > 1_000_000_000 {
+			return bad(name, "a whole number from 0 to 1000000000")
+		}
+		*to = market.Credits(n)
 	}
 	c.rateLimits = get("GUILDHALL_RATE_LIMITS") == "on"
 	if !c.rateLimits && get("GUILDHALL_RATE_LIMITS") != "off" {

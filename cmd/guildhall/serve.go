@@ -53,11 +53,19 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 		return err
 	}
 	defer blobs.Close()
-	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), ReferralBonus: market.Credits(c.referralBonus), Hold: c.hold, Blobs: blobs})
+	vault, err := openVault(c)
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), ReferralBonus: market.Credits(c.referralBonus), Hold: c.hold, Blobs: blobs,
+		Vault: vault, Review: c.review})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	if err := s.CheckKeys(ctx); err != nil {
+		return fmt.Errorf("%w; put the old key on a line of its own below the new one in secret.key, or behind it in GUILDHALL_SECRET_KEY", err)
+	}
 	verifier, err := newVerifier(c.logger)
 	if err != nil {
 		return err

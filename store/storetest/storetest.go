@@ -69,7 +69,7 @@ func URL(t testing.TB) string {
 
 // New is a store on a database of its own. Mutate changes the defaults: a
 // grant of 1,000, a hold of 24 hours, the system's clock, uploads in a folder
-// of the test.
+// of the test, a fresh secret key.
 func New(t testing.TB, mutate ...func(*store.Options)) *store.Store {
 	t.Helper()
 	blobs, err := fileblob.OpenBucket(t.TempDir(), &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
@@ -77,7 +77,12 @@ func New(t testing.TB, mutate ...func(*store.Options)) *store.Store {
 		t.Fatalf("open a folder for blobs: %v", err)
 	}
 	t.Cleanup(func() { blobs.Close() })
-	o := store.Options{Grant: 1000, ReferralBonus: market.DefaultReferralBonus, Hold: 24 * time.Hour, MaxConns: 16, Blobs: blobs}
+	key := store.NewSecretKey()
+	vault, err := store.NewVault(func() (string, error) { return key, nil })
+	if err != nil {
+		t.Fatalf("make a vault: %v", err)
+	}
+	o := store.Options{Grant: 1000, Vault: vault, Review: market.DefaultReviewPolicy, ReferralBonus: market.DefaultReferralBonus, Hold: 24 * time.Hour, MaxConns: 16, Blobs: blobs}
 	for _, m := range mutate {
 		m(&o)
 	}
