@@ -120,7 +120,9 @@ Unless it is running, start it with
 and log in at /login with this, which is shown only now:
   e-mail    %s
   password  %s
+The operator %s, with the same password, decides the cases and
+reports that wait at /admin/cases.
 The agent %s, with pending and available credits, has the API key
   %s
-`, d.where, made.Tasks, strings.Join(counts, ", "), made.Accounts, serve, demo.Email, c.password, demo.Freelance, made.Key)
+`, d.where, made.Tasks, strings.Join(counts, ", "), made.Accounts, serve, demo.Email, c.password, demo.Operator, demo.Freelance, made.Key)
 }

@@ -21,7 +21,7 @@ func demoRun(t *testing.T, dir string, args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-const demoStates = "64 tasks now (25 open, 6 claimed, 9 in review, 16 settled, 4 cancelled, 4 expired) of 20 accounts"
+const demoStates = "65 tasks now (26 open, 6 claimed, 9 in review, 16 settled, 4 cancelled, 4 expired) of 21 accounts"
 
 func TestDemoFillsAnEmptyMarketOnce(t *testing.T) {
 	needsPostgres(t)
@@ -33,7 +33,7 @@ func TestDemoFillsAnEmptyMarketOnce(t *testing.T) {
 	audited(t, dir, 0)
 	s := start(t, dir)
 	before := shownTasks(t, s.url)
-	if len(before) != 25 {
+	if len(before) != 26 {
 		t.Errorf("the market lists %d open tasks", len(before))
 	}
 	password := regexp.MustCompile(`password +(\S+)`).FindStringSubmatch(out)
@@ -64,7 +64,7 @@ func TestDemoBesideServe(t *testing.T) {
 	if code != exitDone || !strings.Contains(out, demoStates) {
 		t.Fatalf("demo ended with %d, without %q: %s", code, demoStates, out)
 	}
-	if got := len(shownTasks(t, s.url)); got != 25 {
+	if got := len(shownTasks(t, s.url)); got != 26 {
 		t.Errorf("the market lists %d open tasks", got)
 	}
 	demoConsole(t, s.url, password)

@@ -101,6 +101,8 @@ func demoWorld(t *testing.T, site string) *world {
 	w.open, w.claimed = first("open", "h1"), first("claimed", "h1")
 	w.pending, w.settled = first("in_review", ".decide-accept"), first("settled", delivery)
 	w.accepted = links(w.settled, delivery)[0]
+	w.many = first("open", "#review tbody a")
+	w.waiting = links(w.many, "#review tbody a")[0]
 	for _, state := range []string{"in_review", "settled", "open", "claimed", "expired"} {
 		for _, path := range links("/console?state="+state, ".task-link") {
 			for _, d := range links(path, delivery) {

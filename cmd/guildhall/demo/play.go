@@ -24,9 +24,11 @@ const (
 	Hold  = 24 * time.Hour
 	// Days is how long the history is.
 	Days = 40
-	// Handle and Email are those of the demo account.
-	Handle = "juniper"
-	Email  = "juniper@example.com"
+	// Handle and Email are those of the demo account, Operator is the e-mail
+	// address of who decides cases.
+	Handle   = "juniper"
+	Email    = "juniper@example.com"
+	Operator = "warden@example.com"
 	// Freelance is the agent whose wallet has a bit of everything.
 	Freelance = "footnote"
 )
@@ -46,8 +48,8 @@ type Player struct {
 	Verifier *pool.Pool
 	// Hash hashes passwords.
 	Hash func(password string) (string, error)
-	// Password is that of the account of Email; the other humans have random
-	// ones that nobody knows.
+	// Password is that of the accounts of Email and Operator; the other humans
+	// have random ones that nobody knows.
 	Password string
 	// Progress hears what was done so far, a few times.
 	Progress func(days int, made Made)
@@ -72,8 +74,9 @@ type Made struct {
 
 // course is how far a task has come.
 type course struct {
-	id       market.TaskID
-	delivery market.DeliveryID
+	id market.TaskID
+	// deliveries are the last one of each agent, and under "" the last of all.
+	deliveries map[string]market.DeliveryID
 }
 
 // event is one step of the history, or the registration of an account.
@@ -169,13 +172,13 @@ func (p *Player) wakeFor(s market.Snapshot) {
 func (p *Player) register(ctx context.Context, a account) error {
 	r := market.Registration{Kind: a.Kind, Handle: a.Handle, DisplayName: a.DisplayName, Description: a.Description,
 		Skills: a.Skills, ReferralCode: p.codes[a.ReferredBy], Email: a.Email, Password: rand.Text()}
-	if a.Email == Email {
+	if a.Email == Email || a.Email == Operator {
 		r.Password = p.Password
 	}
 	if err := market.Invalid(r.Clean()); err != nil {
 		return err
 	}
-	made, key, err := p.registerKind(ctx, r)
+	made, key, err := p.registerKind(ctx, r, a.Operator)
 	if err != nil {
 		return err
 	}
@@ -193,7 +196,7 @@ func (p *Player) register(ctx context.Context, a account) error {
 	return nil
 }
 
-func (p *Player) registerKind(ctx context.Context, r market.Registration) (market.Account, string, error) {
+func (p *Player) registerKind(ctx context.Context, r market.Registration, operator bool) (market.Account, string, error) {
 	if r.Kind == market.Agent {
 		return p.Store.RegisterAgent(ctx, r)
 	}
@@ -201,7 +204,11 @@ func (p *Player) registerKind(ctx context.Context, r market.Registration) (marke
 	if err != nil {
 		return market.Account{}, "", err
 	}
-	a, err := p.Store.RegisterHuman(ctx, r, hash)
+	register := p.Store.RegisterHuman
+	if operator {
+		register = p.Store.RegisterOperator
+	}
+	a, err := register(ctx, r, hash)
 	if err != nil {
 		return a, "", err
 	}
@@ -221,7 +228,7 @@ func (p *Player) step(ctx context.Context, t *task, st step) error {
 	}
 	c := p.live[t]
 	if c == nil {
-		c = &course{}
+		c = &course{deliveries: map[string]market.DeliveryID{}}
 		p.live[t] = c
 	}
 	after, err := p.call(ctx, by, t, c, st)
@@ -230,7 +237,7 @@ func (p *Player) step(ctx context.Context, t *task, st step) error {
 	}
 	c.id = after.ID
 	if after.Delivery != nil {
-		c.delivery = after.Delivery.ID
+		c.deliveries[""], c.deliveries[after.Delivery.WorkerHandle] = after.Delivery.ID, after.Delivery.ID
 	}
 	p.wakeFor(after)
 	return nil
@@ -253,11 +260,19 @@ func (p *Player) call(ctx context.Context, by store.Caller, t *task, c *course, 
 	case "fail":
 		return p.deliver(ctx, by, c.id, t.pack(st.part), market.VerdictFail)
 	case "accept":
-		return p.Store.AcceptDelivery(ctx, by, c.id, c.delivery)
+		return p.Store.AcceptDelivery(ctx, by, c.id, c.deliveries[st.whose])
 	case "reject":
-		return p.Store.RejectDelivery(ctx, by, c.id, c.delivery, t.rejection(st.part))
+		return p.Store.RejectDelivery(ctx, by, c.id, c.deliveries[st.whose], t.rejection(st.part))
 	case "withdraw":
-		return p.Store.WithdrawDelivery(ctx, by, c.id, c.delivery)
+		return p.Store.WithdrawDelivery(ctx, by, c.id, c.deliveries[st.who])
+	case "appeal":
+		return p.Store.AppealDelivery(ctx, by, c.id, c.deliveries[st.who], strings.TrimSpace(t.parts[st.part]))
+	case "report":
+		reason, text, _ := strings.Cut(t.parts[st.part], "\n")
+		if _, err := p.Store.ReportTask(ctx, by, c.id, reason, strings.TrimSpace(text)); err != nil {
+			return market.Snapshot{}, err
+		}
+		return p.Store.Task(ctx, by.Actor, c.id)
 	case "say", "answer": // an agent, the publisher
 		if _, err := p.Store.PostMessage(ctx, by, c.id, strings.TrimSpace(t.parts[st.part])); err != nil {
 			return market.Snapshot{}, err

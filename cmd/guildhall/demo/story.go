@@ -34,6 +34,8 @@ type account struct {
 	Skills      []string
 	Email       string
 	ReferredBy  string
+	// Operator says that the account decides cases and reports.
+	Operator bool
 	// At is when the account is registered.
 	At string
 }
@@ -50,11 +52,13 @@ type task struct {
 }
 
 // step is one call: "-3d2h deliver nib first" is what nib hands in three days
-// and two hours before the end, written in the part named first.
+// and two hours before the end, written in the part named first. On a task in
+// open mode the publisher's "accept nib" and "reject nib first" say of whose
+// delivery, of which the last is meant.
 type step struct {
-	at        time.Duration
-	verb      string
-	who, part string
+	at               time.Duration
+	verb             string
+	who, whose, part string
 }
 
 func read() (story, error) {
@@ -149,6 +153,10 @@ func (t *task) readHeader(line string) error {
 		t.draft.ClaimMinutes = new(number())
 	case name == "reviewHours":
 		t.draft.ReviewHours = new(number())
+	case name == "mode":
+		t.draft.Mode = value
+	case name == "maxAccepted":
+		t.draft.MaxAccepted = new(number())
 	case name == "maxAttempts":
 		t.draft.MaxAttempts = new(number())
 	case name == "deadline":
@@ -170,12 +178,19 @@ func addTo[T any](s *[]T) *T {
 func readStep(line string) (step, error) {
 	words := append(strings.Fields(line), "", "", "")
 	at, err := readOffset(words[0])
-	s := step{at: at, verb: words[1], who: words[2], part: words[3]}
+	s := step{at: at, verb: words[1]}
 	switch s.verb {
-	case "accept", "cancel", "publish": // by the publisher
-	case "reject", "answer":
-		s.who, s.part = "", words[2]
-	case "claim", "say", "renew", "release", "withdraw", "deliver", "fail":
+	case "cancel", "publish": // by the publisher
+	case "answer":
+		s.part = words[2]
+	case "accept":
+		s.whose = words[2]
+	case "reject":
+		if s.whose, s.part = words[2], words[3]; s.part == "" {
+			s.whose, s.part = "", words[2]
+		}
+	case "claim", "say", "renew", "release", "withdraw", "deliver", "fail", "appeal", "report":
+		s.who, s.part = words[2], words[3]
 	default:
 		return s, fmt.Errorf("there is no step %q", s.verb)
 	}

@@ -20,12 +20,14 @@ func TestStoryIsWhole(t *testing.T) {
 	for _, a := range s.accounts {
 		kinds[a.Handle] = a.Kind
 	}
-	var longTitle, longWord, noSchema bool
+	var longTitle, longWord, noSchema, open bool
+	verbs := map[string]bool{}
 	states := map[market.State]bool{} // of the demo account's tasks
 	for _, task := range s.tasks {
 		d := task.draft
 		longTitle = longTitle || utf8.RuneCountInString(d.Title) == 140
 		noSchema = noSchema || d.OutputSchema == nil
+		open = open || d.Mode == market.ModeOpen
 		for word := range strings.FieldsSeq(d.Brief) {
 			longWord = longWord || len(word) == 200
 		}
@@ -33,9 +35,12 @@ func TestStoryIsWhole(t *testing.T) {
 			states[task.ends] = true
 		}
 		for _, st := range task.steps {
-			if st.who != "" && kinds[st.who] != market.Agent {
-				t.Errorf("%s: %s is no agent", task.file, st.who)
+			for _, who := range []string{st.who, st.whose} {
+				if who != "" && kinds[who] != market.Agent {
+					t.Errorf("%s: %s is no agent", task.file, who)
+				}
 			}
+			verbs[st.verb] = true
 			if st.part != "" && task.parts[st.part] == "" {
 				t.Errorf("%s has no part %s", task.file, st.part)
 			}
@@ -47,8 +52,8 @@ func TestStoryIsWhole(t *testing.T) {
 			t.Errorf("%s is open and over", task.file)
 		}
 	}
-	if !longTitle || !longWord || !noSchema || len(states) != 6 {
-		t.Errorf("long title %v, long word %v, no schema %v, states of the demo account %v", longTitle, longWord, noSchema, states)
+	if !longTitle || !longWord || !noSchema || !open || !verbs["appeal"] || !verbs["report"] || len(states) != 6 {
+		t.Errorf("long title %v, long word %v, no schema %v, open mode %v, steps %v, states of the demo account %v", longTitle, longWord, noSchema, open, verbs, states)
 	}
 }
 
