@@ -16,8 +16,6 @@ import (
 // closes, and the same.
 const maxTicksExclusive = 3
 
-var judge = Actor{Account: "j", Kind: Human, Handle: "judge", Operator: true}
-
 // world is a store in miniature: one task, its deliveries and cases, and the
 // ledger.
 type world struct {
