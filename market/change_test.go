@@ -24,7 +24,7 @@ func checkChange(t *testing.T, before Snapshot, c Change, now time.Time) {
 	if s.DueAt != nil && !s.DueAt.After(now) {
 		t.Errorf("due at %v, not after now %v", s.DueAt, now)
 	}
-	if s.CaseUntil != nil && (s.State != InReview || s.Delivery.State != DeliveryPending || !s.CaseUntil.Equal(*s.DueAt)) {
+	if s.CaseUntil != nil && (s.State != InReview || s.Case == nil || !s.Delivery.InCase || !s.CaseUntil.Equal(*s.DueAt)) {
 		t.Errorf("a case until %v in %s, due %v", s.CaseUntil, s.State, s.DueAt)
 	}
 	checkMoney(t, before, c, now)
@@ -34,6 +34,10 @@ func checkChange(t *testing.T, before Snapshot, c Change, now time.Time) {
 func checkMoney(t *testing.T, before Snapshot, c Change, now time.Time) {
 	t.Helper()
 	s := c.Snapshot
+	if before.Terminal() {
+		checkHeld(t, before, c)
+		return
+	}
 	var out, credited Funds
 	for _, x := range c.Transfers {
 		if x.Amount <= 0 || x.Debit != EscrowAccount(s.ID) || x.Task != s.ID {
@@ -45,33 +49,63 @@ func checkMoney(t *testing.T, before Snapshot, c Change, now time.Time) {
 	if before.Escrow.Granted-s.Escrow.Granted != out.Granted || before.Escrow.Earned-s.Escrow.Earned != out.Earned {
 		t.Errorf("escrow went %+v to %+v, transfers took %+v", before.Escrow, s.Escrow, out)
 	}
-	credit, kind, account := "", TransferKind(""), AccountID("")
-	want := Funds{}
-	switch s.State {
-	case Settled:
-		credit, kind, account = PendingAccount(s.Delivery.Worker), TransferPayout, s.Delivery.Worker
-		want = Funds{Earned: before.Escrow.Total()}
-	case Cancelled, Expired:
-		credit, kind, account = WalletAccount(s.Publisher), TransferRefund, s.Publisher
-		want = before.Escrow
+	// A split of 33.33 % takes 30 granted and 3 earned of the 100; what it
+	// leaves goes back as it came.
+	var paid, back Funds
+	var funded Credits
+	switch {
+	case c.Event == EventSplit:
+		paid, back, funded = Funds{Earned: 33}, Funds{Earned: 67}, 30
+	case s.State == Settled:
+		paid, funded = Funds{Earned: before.Escrow.Total()}, before.Escrow.Granted
+	case s.State == Cancelled, s.State == Expired:
+		back = before.Escrow
 	}
-	if credited != want {
+	if want := (Funds{Granted: paid.Granted + back.Granted, Earned: paid.Earned + back.Earned}); credited != want {
 		t.Errorf("credited %+v, want %+v", credited, want)
 	}
+	var got Funds
 	for _, x := range c.Transfers {
-		if x.Credit != credit || x.Kind != kind || x.Account != account {
-			t.Errorf("transfer %+v, want %s to %s of %s", x, kind, credit, account)
+		switch {
+		case x.Kind == TransferPayout && x.Credit == PendingAccount(s.Delivery.Worker) && x.Account == s.Delivery.Worker:
+			got = got.plus(x.CreditClass, x.Amount)
+		case x.Kind == TransferRefund && x.Credit == WalletAccount(s.Publisher) && x.Account == s.Publisher && x.DebitClass == x.CreditClass:
+		default:
+			t.Errorf("odd transfer %+v", x)
 		}
+	}
+	if got != paid {
+		t.Errorf("paid %+v, want %+v", got, paid)
 	}
 	if (c.Payout != nil) != (s.State == Settled) {
 		t.Fatalf("payout %+v in state %s", c.Payout, s.State)
 	}
 	if c.Payout != nil {
-		p := Payout{ID: c.Payout.ID, GrantedPart: before.Escrow.Granted, Account: s.Delivery.Worker, Task: s.ID, Delivery: s.Delivery.ID,
-			Amount: before.Escrow.Total(), Class: Earned, AvailableAt: now.Add(hold), HoldReason: HoldSettlement}
+		p := Payout{ID: c.Payout.ID, GrantedPart: funded, Account: s.Delivery.Worker, Task: s.ID, Delivery: s.Delivery.ID,
+			Amount: paid.Total(), Class: Earned, AvailableAt: now.Add(hold), HoldReason: HoldSettlement}
 		if *c.Payout != p {
 			t.Errorf("payout %+v, want %+v", *c.Payout, p)
 		}
+	}
+}
+
+// checkHeld: what follows the settlement moves nothing, but a reversal, which
+// gives back what was funded as it was funded.
+func checkHeld(t *testing.T, before Snapshot, c Change) {
+	t.Helper()
+	var want []Transfer
+	if c.Event == EventPayoutReversed {
+		x := Transfer{Kind: TransferReversal, Debit: "pending:w", DebitClass: Earned, Credit: "wallet:p", Account: "p", Counterparty: "w", Task: "t1"}
+		x.Amount, x.CreditClass = 30, Granted
+		y := x
+		y.Amount, y.CreditClass = 70, Earned
+		want = []Transfer{x, y}
+	}
+	if !slices.Equal(c.Transfers, want) {
+		t.Errorf("transfers %+v, want %+v", c.Transfers, want)
+	}
+	if c.Snapshot.Task.Escrow != before.Escrow || c.PayoutChange == PayoutAsIs && c.Payout != nil {
+		t.Errorf("a settled task pays again: %+v", c)
 	}
 }
 
@@ -170,6 +204,16 @@ func TestEventAndClaimOutcomeOfEachTransition(t *testing.T) {
 		{"in_review error", "tick", Actor{}, EventCaseOpened, ""},
 		{"in_review case", "tick", Actor{}, EventCaseClosed, ClaimClosed},
 		{"in_review appeal", "tick", Actor{}, EventReopened, ""},
+		{"claimed revise", "appeal", holder, EventAppealed, ClaimAppealed},
+		{"in_review appeal", "appeal", holder, EventAppealed, ""}, // it had ended
+		{"in_review appealed", "tick", Actor{}, EventCaseClosed, ""},
+		{"in_review appealed", "uphold", judge, EventUpheld, ""},
+		{"in_review case", "uphold", judge, EventUpheld, ClaimClosed},
+		{"in_review case", "overturn", judge, EventOverturned, ClaimSettled},
+		{"in_review case", "split", judge, EventSplit, ClaimSettled},
+		{"settled silent", "object", publisher, EventObjected, ""},
+		{"settled objected", "keep", judge, EventPayoutKept, ""},
+		{"settled objected", "reverse", judge, EventPayoutReversed, ""},
 	} {
 		s, now := standing(t, c.state)
 		got, err := apply(s, c.event, c.a, now)

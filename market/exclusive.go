@@ -9,10 +9,10 @@ func (s Snapshot) ClaimBy(a Actor, id ClaimID, now time.Time) (Change, error) {
 	switch {
 	case !a.Worker():
 		return Change{}, ErrForbidden
-	case s.Mode == ModeOpen:
-		return Change{}, ErrOpenMode
 	case OneParty(a.Account, s.Publisher):
 		return Change{}, ErrOwnTask
+	case s.Mode == ModeOpen:
+		return Change{}, ErrOpenMode
 	case s.State != Open || !now.Before(s.Deadline):
 		return Change{}, ErrTaskNotOpen
 	case s.Attempts >= s.MaxAttempts:

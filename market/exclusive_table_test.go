@@ -1,6 +1,7 @@
 package market
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,6 +13,27 @@ import (
 type row [3]string
 
 func all(s string) row { return row{s, s, s} }
+
+// complete adds to every state what is the same in most: nobody but an operator
+// knows of decisions, and there is nothing to appeal or to object to.
+func complete(byState map[string]map[string]row) map[string]map[string]row {
+	for _, m := range byState {
+		appeal, object := all("!not_found"), all("!not_found")
+		if m["accept"] != all("!not_found") {
+			appeal = row{"!forbidden", "!appeal_closed", "!not_found"}
+			object = row{"!objection_closed", "!forbidden", "!not_found"}
+		}
+		for e, r := range map[string]row{"appeal": appeal, "object": object} {
+			if _, ok := m[e]; !ok {
+				m[e] = r
+			}
+		}
+		for _, e := range decisions {
+			m[e] = all("!not_found")
+		}
+	}
+	return byState
+}
 
 // withHeld adds the row of every event that needs a live claim.
 func withHeld(m map[string]row, r row) map[string]row {
@@ -28,6 +50,7 @@ var (
 	onlyHolder = func(to string) row { return row{"!not_claim_holder", to, "!not_claim_holder"} }
 	notPending = row{"!delivery_not_pending", "!forbidden", "!not_found"}
 	ownNotPend = row{"!forbidden", "!delivery_not_pending", "!not_found"}
+	onlyAppeal = row{"!forbidden", "in_review", "!not_found"}
 	noCancel   = func(code string) row { return row{code, "!forbidden", "!forbidden"} }
 )
 
@@ -52,7 +75,7 @@ func over(hasDelivery bool) map[string]row {
 }
 
 // exclusiveWant is the "Exclusive mode" table of lifecycle.md, spelled out.
-var exclusiveWant = map[string]map[string]row{
+var exclusiveWant = complete(map[string]map[string]row{
 	"open": withHeld(map[string]row{
 		"claim":  {"!own_task", "claimed", "claimed"},
 		"accept": all("!not_found"), "reject": all("!not_found"), "withdraw": all("!not_found"),
@@ -73,7 +96,7 @@ var exclusiveWant = map[string]map[string]row{
 		"deliver last fail": onlyHolder("in_review"), "deliver error": onlyHolder("in_review"),
 		"accept": notPending, "reject": notPending, "withdraw": ownNotPend,
 		"cancel": noCancel("!task_claimed"),
-		"tick":   all("in_review"),
+		"tick":   all("in_review"), "appeal": onlyAppeal,
 	},
 	// With autoAccept only a pass is different.
 	"claimed auto": {
@@ -90,7 +113,7 @@ var exclusiveWant = map[string]map[string]row{
 		"deliver last fail": onlyHolder("in_review"), "deliver error": onlyHolder("in_review"),
 		"accept": notPending, "reject": notPending, "withdraw": ownNotPend,
 		"cancel": noCancel("!task_claimed"),
-		"tick":   all("in_review"),
+		"tick":   all("in_review"), "appeal": onlyAppeal,
 	},
 	"in_review error auto": inReviewPending("in_review"),
 	"in_review case auto":  inReviewPending("open"),
@@ -99,12 +122,46 @@ var exclusiveWant = map[string]map[string]row{
 	"in_review case":       inReviewPending("open"),
 	"in_review appeal": withHeld(map[string]row{
 		"claim": noClaim, "accept": notPending, "reject": notPending, "withdraw": ownNotPend,
-		"cancel": noCancel("!delivery_pending"),
-		"tick":   all("open"),
+		"cancel": noCancel("!delivery_pending"), "appeal": onlyAppeal,
+		"tick": all("open"),
 	}, all("!claim_stale")),
-	"settled":   over(true),
-	"cancelled": over(false),
-	"expired":   over(false),
+	"in_review appealed": withHeld(map[string]row{
+		"claim": noClaim, "accept": notPending, "reject": notPending, "withdraw": ownNotPend,
+		"cancel": noCancel("!delivery_pending"), "appeal": {"!forbidden", "!already_done", "!not_found"},
+		"tick": all("open"), // seven days of silence
+	}, all("!claim_stale")),
+	"settled":          over(true),
+	"settled silent":   with(over(true), "object", row{"settled", "!forbidden", "!not_found"}),
+	"settled objected": with(over(true), "object", row{"!already_done", "!forbidden", "!not_found"}),
+	"settled kept":     with(over(true), "object", row{"!already_done", "!forbidden", "!not_found"}),
+	"settled reversed": over(true),
+	"cancelled":        over(false),
+	"expired":          over(false),
+})
+
+func with(m map[string]row, event string, r row) map[string]row {
+	m[event] = r
+	return m
+}
+
+// judgeWant is what an operator's decisions do; elsewhere there is nothing to
+// decide.
+var judgeWant = map[string]map[string]string{
+	"in_review case":      {"uphold": "open", "overturn": "settled", "split": "settled", "keep": "!invalid", "reverse": "!invalid"},
+	"in_review case auto": {"uphold": "open", "overturn": "settled", "split": "settled", "keep": "!invalid", "reverse": "!invalid"},
+	"in_review appealed":  {"uphold": "open", "overturn": "settled", "split": "settled", "keep": "!invalid", "reverse": "!invalid"},
+	"settled objected":    {"uphold": "!invalid", "overturn": "!invalid", "split": "!invalid", "keep": "settled", "reverse": "settled"},
+}
+
+// ofJudge is the answer to a person who is no party.
+func ofJudge(state, event string) string {
+	switch {
+	case slices.Contains(decisions, event):
+		return cmp.Or(judgeWant[state][event], "!not_found")
+	case slices.Contains([]string{"accept", "reject", "withdraw", "appeal", "object"}, event):
+		return "!not_found"
+	}
+	return "!forbidden"
 }
 
 func TestEveryEventInEveryStateByEveryRole(t *testing.T) {
@@ -113,13 +170,16 @@ func TestEveryEventInEveryStateByEveryRole(t *testing.T) {
 			t.Fatalf("%s: the table has %d events, want %d", name, len(byEvent), len(events))
 		}
 		for _, event := range events {
-			for i, a := range roles {
+			for i, a := range cast {
 				t.Run(name+"/"+event+"/"+a.Handle, func(t *testing.T) {
 					s, now := standing(t, name)
 					if got, _, _ := strings.Cut(name, " "); string(s.State) != got {
 						t.Fatalf("fixture is %s", s.State)
 					}
-					want := byEvent[event][i]
+					want := ofJudge(name, event)
+					if i < len(roles) || event == "tick" {
+						want = byEvent[event][i%len(roles)]
+					}
 					if want == "never due" {
 						if s.DueAt != nil || s.Due(now) || s.Due(now.AddDate(100, 0, 0)) {
 							t.Fatalf("a terminal task has a clock: %v", s.DueAt)
@@ -158,7 +218,7 @@ func TestEveryEventInEveryStateByEveryRole(t *testing.T) {
 func TestTransitionsDoNotWriteToTheirReceiver(t *testing.T) {
 	for name := range exclusiveWant {
 		for _, event := range events {
-			for _, a := range roles {
+			for _, a := range cast {
 				t.Run(name+"/"+event+"/"+a.Handle, func(t *testing.T) {
 					s, now := standing(t, name)
 					if event == "tick" && s.DueAt == nil {

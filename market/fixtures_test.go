@@ -3,6 +3,7 @@ package market
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,9 @@ var (
 	holder    = Actor{Account: "w", Kind: Agent, Handle: "holder"}
 	other     = Actor{Account: "o", Kind: Agent, Handle: "other"}
 	person    = Actor{Account: "h", Kind: Human, Handle: "person"}
+	judge     = Actor{Account: "j", Kind: Human, Handle: "judge", Operator: true}
 	roles     = []Actor{publisher, holder, other}
+	cast      = append(slices.Clone(roles), judge)
 
 	fair = Rejection{Reason: "too dry", Rule: "tone"}
 )
@@ -27,7 +30,9 @@ var (
 const (
 	hold  = 48 * time.Hour
 	claim = ClaimID("c1")
-	brief = "Write a  short poem\nabout the sea."
+	// A split gives the worker 33 of 100: 33.33 rounded down.
+	splitShare = 3333
+	brief      = "Write a  short poem\nabout the sea."
 )
 
 func report(v Verdict) Report {
@@ -43,11 +48,15 @@ func must(t *testing.T, c Change, err error) Change {
 	return c
 }
 
-// reload is what the store reads back after a change: an ended claim is gone.
+// reload is what the store reads back after a change: an ended claim and a closed
+// case are gone.
 func reload(c Change) Snapshot {
 	s := c.Snapshot
 	if s.Claim != nil && s.Claim.EndedAt != nil {
 		s.Claim = nil
+	}
+	if s.Case != nil && s.Case.ClosedAt != nil {
+		s.Case = nil
 	}
 	return s
 }
@@ -106,7 +115,7 @@ func standing(t *testing.T, name string) (Snapshot, time.Time) {
 	switch name {
 	case "in_review error", "in_review case":
 		verdict = VerdictError
-	case "in_review appeal":
+	case "in_review appeal", "in_review appealed":
 		s.Attempts = s.MaxAttempts - 1
 	}
 	s = delivered(t, s, verdict, deliverT)
@@ -122,13 +131,34 @@ func standing(t *testing.T, name string) (Snapshot, time.Time) {
 	case "settled":
 		c, err := s.Accept(publisher, "po", hold, rejectT)
 		return reload(must(t, c, err)), rejectT.Add(time.Minute)
+	case "in_review appealed":
+		c, err := s.Reject(publisher, fair, rejectT)
+		c, err = reload(must(t, c, err)).Appeal(holder, "k1", "unfair", rejectT.Add(10*time.Minute))
+		return reload(must(t, c, err)), rejectT.Add(20 * time.Minute)
+	case "settled silent", "settled objected", "settled kept", "settled reversed":
+		at := *s.DueAt
+		s = reload(s.Tick(ClockIDs{Payout: "po"}, hold, at))
+		if name == "settled silent" {
+			return s, at.Add(hold - time.Second)
+		}
+		c, err := s.Object(publisher, "k1", "not what it says", at.Add(time.Hour))
+		s = reload(must(t, c, err))
+		if name != "settled objected" {
+			event, _ := strings.CutPrefix(name, "settled ")
+			c, err = apply(s, map[string]string{"kept": "keep", "reversed": "reverse"}[event], judge, at.Add(2*time.Hour))
+			s = reload(must(t, c, err))
+		}
+		return s, at.Add(3 * time.Hour)
 	}
 	t.Fatalf("no state %q", name)
 	return Snapshot{}, time.Time{}
 }
 
 var events = []string{"claim", "renew", "release", "deliver pass", "deliver fail", "deliver last fail",
-	"deliver error", "accept", "reject", "withdraw", "cancel", "tick"}
+	"deliver error", "accept", "reject", "withdraw", "cancel", "tick", "appeal", "object", "uphold", "overturn", "split", "keep", "reverse"}
+
+// decisions are the events of an operator.
+var decisions = events[len(events)-5:]
 
 func apply(s Snapshot, event string, a Actor, now time.Time) (Change, error) {
 	deliver := func(v Verdict) (Change, error) {
@@ -158,6 +188,13 @@ func apply(s Snapshot, event string, a Actor, now time.Time) (Change, error) {
 		return s.Withdraw(a, now)
 	case "cancel":
 		return s.Cancel(a, now)
+	case "appeal":
+		return s.Appeal(a, "k2", "unfair", now)
+	case "object":
+		return s.Object(a, "k2", "not what it says", now)
+	case "uphold", "overturn", "split", "keep", "reverse":
+		outcome := map[string]CaseOutcome{"uphold": CaseUpheld, "overturn": CaseOverturned, "split": CaseSplit, "keep": CaseKept, "reverse": CaseReversed}
+		return s.Decide(a, Decision{Outcome: outcome[event], Share: splitShare, Note: "so be it"}, Payment{"po", hold}, now)
 	case "tick":
 		return s.Tick(ClockIDs{Payout: "po"}, hold, *s.DueAt), nil
 	}

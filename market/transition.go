@@ -256,8 +256,9 @@ func (s Snapshot) Deliver(a Actor, id DeliveryID, claimID ClaimID, epoch int64, 
 	return c, nil
 }
 
-// decidable returns an error unless the publisher may decide the delivery.
-func (s Snapshot) decidable(a Actor) error {
+// reviewer returns an error unless the actor is the one to decide the
+// delivery.
+func (s Snapshot) reviewer(a Actor) error {
 	switch {
 	case s.Delivery == nil:
 		return ErrNotFound
@@ -265,7 +266,14 @@ func (s Snapshot) decidable(a Actor) error {
 		return ErrNotFound
 	case a.Account != s.Publisher:
 		return ErrForbidden
-	case s.Terminal() || s.Delivery.State != DeliveryPending:
+	}
+	return nil
+}
+
+// undecided returns an error unless the delivery can still be decided or
+// withdrawn.
+func (s Snapshot) undecided() error {
+	if s.Terminal() || s.Delivery.State != DeliveryPending {
 		return ErrDeliveryNotPending
 	}
 	return nil
@@ -278,7 +286,10 @@ func (s Snapshot) Terminal() bool { return s.State.Terminal() }
 // payout, available after the hold. The last slot settles the task. While
 // every slot is held by a case it returns ErrSlotFrozen.
 func (s Snapshot) Accept(a Actor, id PayoutID, hold time.Duration, now time.Time) (Change, error) {
-	if err := s.decidable(a); err != nil {
+	if err := s.reviewer(a); err != nil {
+		return Change{}, err
+	}
+	if err := s.undecided(); err != nil {
 		return Change{}, err
 	}
 	p := Payment{ID: id, Hold: hold}
@@ -291,10 +302,13 @@ func (s Snapshot) Accept(a Actor, id PayoutID, hold time.Duration, now time.Time
 // Reject refuses the pending delivery; the worker has AppealWindow to appeal,
 // and may revise it while attempts and time are left.
 func (s Snapshot) Reject(a Actor, r Rejection, now time.Time) (Change, error) {
-	if err := s.decidable(a); err != nil {
+	if err := s.reviewer(a); err != nil {
 		return Change{}, err
 	}
 	if err := s.checkRejection(r); err != nil {
+		return Change{}, err
+	}
+	if err := s.undecided(); err != nil {
 		return Change{}, err
 	}
 	c := s.change(EventRejected)
@@ -343,8 +357,9 @@ func (s Snapshot) Withdraw(a Actor, now time.Time) (Change, error) {
 		return Change{}, ErrNotFound
 	case a.Account != s.Delivery.Worker:
 		return Change{}, ErrForbidden
-	case s.Terminal() || s.Delivery.State != DeliveryPending:
-		return Change{}, ErrDeliveryNotPending
+	}
+	if err := s.undecided(); err != nil {
+		return Change{}, err
 	}
 	c := s.change(EventWithdrawn)
 	d := *s.Delivery
