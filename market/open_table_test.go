@@ -231,6 +231,42 @@ var openWant = map[string]map[string]row{
 		"withdraw": onlyWorker("in_review/withdrawn, as before"),
 		"tick":     all("in_review/rejected unfreeze, the other's moved on"),
 	}),
+	"in_review frozen appealed": rows("in_review", "decided", map[string]row{
+		"appeal": onlyWorker("!already_done"),
+		"tick":   all("in_review/rejected unfreeze, the other's"),
+	}),
+	// The case that held the slot is closed; this one never held any.
+	"in_review frozen appealed alone": rows("in_review", "decided", map[string]row{
+		"appeal": onlyWorker("!already_done"),
+		"tick":   all("expired/rejected back 100"),
+	}),
+	"in_review rival appealed": rows("in_review", "decided", map[string]row{
+		"appeal": onlyWorker("!already_done"),
+		"tick":   all("in_review/accepted pay 100, the other's"),
+	}),
+	"in_review rival silent": rows("in_review", "decided", map[string]row{
+		"object": onlyPublisher("in_review/accepted hold, as before"),
+		"tick":   all("settled/accepted pay 100"),
+	}),
+	"in_review rival objected": rows("in_review", "decided", map[string]row{
+		"object": onlyPublisher("!already_done"),
+		"tick":   all("settled/accepted pay 100"),
+	}),
+	// The other slot is paid.
+	"in_review pending paid": rows("in_review", "pending", map[string]row{
+		"accept":   onlyPublisher("settled/accepted pay 100"),
+		"reject":   onlyPublisher("in_review/rejected, AW"),
+		"withdraw": onlyWorker("settled/withdrawn back 100"),
+		"tick":     all("settled/accepted pay 100"),
+	}),
+	"in_review rejected paid": rows("in_review", "decided", map[string]row{
+		"appeal": onlyWorker("in_review/rejected freeze, 7 d"),
+		"tick":   all("settled/rejected back 100"),
+	}),
+	"in_review appealed paid": rows("in_review", "decided", map[string]row{
+		"appeal": onlyWorker("!already_done"),
+		"tick":   all("settled/rejected back 100"),
+	}),
 	"settled": rows("settled", "decided", map[string]row{}),
 	"settled rejected": rows("settled", "decided", map[string]row{
 		"appeal": onlyWorker("settled/rejected record"),
@@ -252,14 +288,19 @@ var openWant = map[string]map[string]row{
 
 // openJudgeWant is what an operator's decision about d1 does.
 var openJudgeWant = map[string]map[string]string{
-	"open error case":      {"uphold": "open/withdrawn unfreeze, D", "overturn": "open/accepted pay 100 unfreeze, D", "split": "open/accepted pay 33 back 67 unfreeze, D"},
-	"open appealed":        {"uphold": "open/rejected unfreeze, D", "overturn": "open/accepted pay 100 unfreeze, D", "split": "open/accepted pay 33 back 67 unfreeze, D"},
-	"open frozen appealed": {"uphold": "open/rejected, as before", "overturn": "open/rejected, as before", "split": "open/rejected, as before"},
-	"in_review error case": {"uphold": "expired/withdrawn back 200", "overturn": "settled/accepted pay 100 back 100", "split": "settled/accepted pay 33 back 167"},
-	"in_review appealed":   {"uphold": "expired/rejected back 200", "overturn": "settled/accepted pay 100 back 100", "split": "settled/accepted pay 33 back 167"},
-	"settled appealed":     {"uphold": "settled/rejected", "overturn": "settled/rejected", "split": "settled/rejected"},
-	"open objected":        {"keep": "open/accepted hold, D", "reverse": "open/reversed return 100, D"},
-	"settled objected":     {"keep": "settled/accepted hold", "reverse": "settled/reversed return 100"},
+	"open error case":                 {"uphold": "open/withdrawn unfreeze, D", "overturn": "open/accepted pay 100 unfreeze, D", "split": "open/accepted pay 33 back 67 unfreeze, D"},
+	"open appealed":                   {"uphold": "open/rejected unfreeze, D", "overturn": "open/accepted pay 100 unfreeze, D", "split": "open/accepted pay 33 back 67 unfreeze, D"},
+	"open frozen appealed":            {"uphold": "open/rejected, as before", "overturn": "open/rejected, as before", "split": "open/rejected, as before"},
+	"in_review error case":            {"uphold": "expired/withdrawn back 200", "overturn": "settled/accepted pay 100 back 100", "split": "settled/accepted pay 33 back 167"},
+	"in_review appealed":              {"uphold": "expired/rejected back 200", "overturn": "settled/accepted pay 100 back 100", "split": "settled/accepted pay 33 back 167"},
+	"in_review appealed paid":         {"uphold": "settled/rejected back 100", "overturn": "settled/accepted pay 100", "split": "settled/accepted pay 33 back 67"},
+	"settled appealed":                {"uphold": "settled/rejected", "overturn": "settled/rejected", "split": "settled/rejected"},
+	"in_review frozen appealed":       {"uphold": "in_review/rejected, as before", "overturn": "in_review/rejected, as before", "split": "in_review/rejected, as before"},
+	"in_review frozen appealed alone": {"uphold": "expired/rejected back 100", "overturn": "expired/rejected back 100", "split": "expired/rejected back 100"},
+	"in_review rival appealed":        {"uphold": "in_review/rejected unfreeze, as before", "overturn": "in_review/accepted pay 100 unfreeze, as before", "split": "in_review/accepted pay 33 back 67 unfreeze, as before"},
+	"in_review rival objected":        {"keep": "in_review/accepted hold, as before", "reverse": "in_review/reversed return 100, as before"},
+	"open objected":                   {"keep": "open/accepted hold, D", "reverse": "open/reversed return 100, D"},
+	"settled objected":                {"keep": "settled/accepted hold", "reverse": "settled/reversed return 100"},
 }
 
 // TestEveryEventInEveryStateByEveryRoleInOpenMode also commits every change, so
