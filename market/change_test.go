@@ -49,7 +49,7 @@ func checkMoney(t *testing.T, before Snapshot, c Change, now time.Time) {
 	if before.Escrow.Granted-s.Escrow.Granted != out.Granted || before.Escrow.Earned-s.Escrow.Earned != out.Earned {
 		t.Errorf("escrow went %+v to %+v, transfers took %+v", before.Escrow, s.Escrow, out)
 	}
-	// A split of 33.33 % takes 30 granted and 3 earned of the 100; what it
+	// A split of 33.99 % takes 30 granted and 3 earned of the 100; what it
 	// leaves goes back as it came.
 	var paid, back Funds
 	var funded Credits

@@ -144,20 +144,22 @@ func with(m map[string]row, event string, r row) map[string]row {
 	return m
 }
 
-// judgeWant is what an operator's decisions do; elsewhere there is nothing to
-// decide.
+// judgeWant is what an operator's decisions do, those of the other kind of
+// case being invalid; elsewhere there is nothing to decide.
 var judgeWant = map[string]map[string]string{
-	"in_review case":      {"uphold": "open", "overturn": "settled", "split": "settled", "keep": "!invalid", "reverse": "!invalid"},
-	"in_review case auto": {"uphold": "open", "overturn": "settled", "split": "settled", "keep": "!invalid", "reverse": "!invalid"},
-	"in_review appealed":  {"uphold": "open", "overturn": "settled", "split": "settled", "keep": "!invalid", "reverse": "!invalid"},
-	"settled objected":    {"uphold": "!invalid", "overturn": "!invalid", "split": "!invalid", "keep": "settled", "reverse": "settled"},
+	"in_review case":      {"uphold": "open", "overturn": "settled", "split": "settled"},
+	"in_review case auto": {"uphold": "open", "overturn": "settled", "split": "settled"},
+	"in_review appealed":  {"uphold": "open", "overturn": "settled", "split": "settled"},
+	"settled objected":    {"keep": "settled", "reverse": "settled"},
 }
 
 // ofJudge is the answer to a person who is no party.
-func ofJudge(state, event string) string {
+func ofJudge(decided map[string]map[string]string, state, event string) string {
 	switch {
+	case slices.Contains(decisions, event) && decided[state] != nil:
+		return cmp.Or(decided[state][event], "!invalid")
 	case slices.Contains(decisions, event):
-		return cmp.Or(judgeWant[state][event], "!not_found")
+		return "!not_found"
 	case slices.Contains([]string{"accept", "reject", "withdraw", "appeal", "object"}, event):
 		return "!not_found"
 	}
@@ -176,7 +178,7 @@ func TestEveryEventInEveryStateByEveryRole(t *testing.T) {
 					if got, _, _ := strings.Cut(name, " "); string(s.State) != got {
 						t.Fatalf("fixture is %s", s.State)
 					}
-					want := ofJudge(name, event)
+					want := ofJudge(judgeWant, name, event)
 					if i < len(roles) || event == "tick" {
 						want = byEvent[event][i%len(roles)]
 					}

@@ -30,8 +30,8 @@ var (
 const (
 	hold  = 48 * time.Hour
 	claim = ClaimID("c1")
-	// A split gives the worker 33 of 100: 33.33 rounded down.
-	splitShare = 3333
+	// A split gives the worker 33 of 100: 33.99 rounded down.
+	splitShare = 3399
 	brief      = "Write a  short poem\nabout the sea."
 )
 

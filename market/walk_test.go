@@ -137,7 +137,7 @@ func (w *world) event(actors []Actor) {
 // newWorld publishes a random task of the mode from random funds.
 func newWorld(t *testing.T, mode string, seed uint64) *world {
 	r := rand.New(rand.NewPCG(1, seed))
-	w := &world{t: t, r: r, now: t0, attempts: map[AccountID]int{}, ledger: map[string]Funds{}, seen: map[Event]int{}}
+	w := &world{t: t, r: r, now: t0, attempts: map[AccountID]int{}, ledger: map[string]Funds{}, seen: map[Event]int{}, made: map[step]bool{}}
 	have := Funds{Granted: Credits(r.IntN(50)), Earned: Credits(4 + r.IntN(50))}
 	w.wallet = have
 	w.ledger[WalletAccount(publisher.Account)] = have
@@ -169,9 +169,11 @@ func newWorld(t *testing.T, mode string, seed uint64) *world {
 	return w
 }
 
+// walkers are those who act in the walks.
+var walkers = []Actor{publisher, holder, other, person, {Account: "x", Kind: Agent}, {Account: "y", Kind: Agent}}
+
 func TestRandomWalksKeepTheBooksAndEndByTheClock(t *testing.T) {
 	walks, steps := 3000, 60
-	actors := []Actor{publisher, holder, other, person, {Account: "x", Kind: Agent}, {Account: "y", Kind: Agent}}
 	never := map[string][]Event{
 		ModeExclusive: {EventAppealClosed, EventDeadlinePassed},
 		ModeOpen:      {EventClaimed, EventRenewed, EventReleased, EventLeaseEnded, EventReopened},
@@ -185,7 +187,7 @@ func TestRandomWalksKeepTheBooksAndEndByTheClock(t *testing.T) {
 				for range steps {
 					w.jump()
 					w.catchUp()
-					w.event(actors)
+					w.event(walkers)
 				}
 				longest = max(longest, w.runOut())
 				ends[w.task.State]++

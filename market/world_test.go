@@ -24,6 +24,7 @@ type world struct {
 	wallet     Funds // what the publisher had
 	funded     Funds // what publishing took
 	seen       map[Event]int
+	made       map[step]bool
 	ended      int64 // claims that ended
 	used       int   // slots used up
 	ids        int
@@ -122,6 +123,7 @@ func (w *world) commit(c Change) {
 	w.t.Helper()
 	s := c.Snapshot
 	w.seen[c.Event]++
+	w.made[stepOf(c)] = true
 	w.log = append(w.log, fmt.Sprintf("%s %s: %s → %s, escrow %+v, slots %d frozen %d, due %v", w.now.Format(time.RFC3339Nano), c.Event, c.Was, s.State, s.Escrow, s.Slots, s.Frozen, s.DueAt))
 	if err := c.Legal(); err != nil {
 		w.fail("%v", err)
