@@ -34,6 +34,7 @@ var byConstraint = map[string]error{
 	"messages_clarification":     market.ErrClarificationUsed,
 	"task_reports_once":          market.ErrAlreadyDone,
 	"cases_once":                 market.ErrAlreadyDone,
+	"goods_codes_good_fkey":      market.ErrNotFound,
 }
 
 // translate turns what the database says into errors that callers know.
