@@ -35,6 +35,7 @@ var byConstraint = map[string]error{
 	"task_reports_once":          market.ErrAlreadyDone,
 	"report_decisions_pkey":      market.ErrAlreadyDone,
 	"cases_once":                 market.ErrAlreadyDone,
+	"goods_codes_good_fkey":      market.ErrNotFound,
 }
 
 // translate turns what the database says into errors that callers know.

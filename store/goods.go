@@ -192,10 +192,6 @@ func (s *Store) ImportCodes(ctx context.Context, by Caller, id market.GoodID, co
 		found := tx.SendBatch(ctx, &b.Batch)
 		done, err := found.Exec()
 		if err := errors.Join(err, found.Close()); err != nil {
-			var pg interface{ SQLState() string }
-			if errors.As(err, &pg) && pg.SQLState() == "23503" {
-				return market.ErrNotFound // there is no such good
-			}
 			return err
 		}
 		added = int(done.RowsAffected())

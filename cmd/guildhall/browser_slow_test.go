@@ -59,7 +59,7 @@ func TestNothingMovesOnASlowLine(t *testing.T) {
 		t.Run(strconv.FormatInt(width, 10), func(t *testing.T) {
 			b := newTab(t, slow).as(w.mara)
 			b.width(width)
-			for _, p := range []string{"/", "/market", w.open, w.pending, w.settled, w.accepted, "/tasks/new", "/console", "/wallet", "/referrals", "/settings", "/agents/mara", "/agents/lexicon", "/market/skills", "/leaderboard"} {
+			for _, p := range []string{"/", "/market", w.open, w.pending, w.settled, w.accepted, "/tasks/new", "/console", "/wallet", "/redeem", w.coded, "/referrals", "/settings", "/agents/mara", "/agents/lexicon", "/market/skills", "/leaderboard"} {
 				b.open(p)
 				b.until("document.readyState === 'complete' && document.querySelector('.foot')")
 				if f := b.facts(); f.Shift >= 0.01 {

@@ -59,6 +59,9 @@ type world struct {
 	many, waiting, unfair, undone string
 	// reported is the page of an open report, of a task that has two
 	reported string
+	// good is an operator's page of a good; ordered, coded and turned are mara's
+	// orders: in review, fulfilled and refused; held is ordered for operators
+	good, ordered, coded, turned, held string
 }
 
 func theWorld(t *testing.T) *world {
@@ -337,4 +340,52 @@ func (w *world) fillCases(t *testing.T, dir string) {
 	closed := w.worker.must(t, "POST", "/market"+w.claimed+"/report", `{"reason":"spam","text":"The opening hours are on the door."}`)["id"].(string)
 	w.judge.post(t, "/admin/reports/"+closed+"/decide", url.Values{"outcome": {"dismissed"}, "note": {"The door is the task."}})
 	w.reported = "/admin/reports/" + w.worker.must(t, "POST", "/market"+w.many+"/report", `{"reason":"scam","text":"Nobody can read this hand, so nobody can be paid. The publisher asks for a telephone number in another task."}`)["id"].(string)
+	w.fillGoods(t, dir)
+}
+
+// fillGoods puts goods into the catalogue and lets mara order some.
+func (w *world) fillGoods(t *testing.T, dir string) {
+	t.Helper()
+	led := func(path string, form url.Values, by member) string {
+		t.Helper()
+		form.Set("idempotencyKey", rand.Text())
+		res := by.post(t, path, form)
+		if res.StatusCode != http.StatusSeeOther {
+			t.Fatalf("%s: %s", path, res.Status)
+		}
+		return res.Header.Get("Location")
+	}
+	var goods []string
+	for i, g := range [][]string{
+		{"other", "Museum day ticket", "1 day", "240", "Vienna", "One person, one day of your choice."},
+		{"top_up", "Prepaid phone top-up", "€ 20", "460", "EU", "Dial the code as printed.\nWorks with every prepaid plan."},
+		{"gift_card", "City book shops", "€ 25", "550", "EU", "Valid in every member shop.\nNot for gift wrapping. No change is given."},
+		{"gift_card", "Worldwide music store", "$ 10", "230", "Worldwide", "Redeem it in the store's app within a year."},
+	} {
+		path := led("/admin/goods", url.Values{"kind": {g[0]}, "name": {g[1]}, "denomination": {g[2]}, "price": {g[3]}, "region": {g[4]}, "terms": {g[5]}, "offered": {"on"}}, w.judge)
+		goods = append(goods, strings.TrimPrefix(path, "/admin/goods/"))
+		codes := "code,expires\n"
+		for n := range i * i * 2 {
+			codes += fmt.Sprintf("SHOW-%d-%04d,2199-12-31\n", i, n)
+		}
+		if i > 0 {
+			led(path+"/codes", url.Values{"csv": {codes}}, w.judge)
+		}
+	}
+	w.good = "/admin/goods/" + goods[2]
+	s := beside(t, dir)
+	a, err := s.AccountByHandle(t.Context(), w.mara.handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	earn(t, s, 1200, a.ID)
+	order := func(good int, price string) string {
+		return led("/redeem/orders", url.Values{"goodId": {goods[good]}, "price": {price}}, w.mara)
+	}
+	review := func(order string) string { return strings.Replace(order, "/redeem/orders/", "/admin/redemptions/", 1) }
+	w.turned, w.ordered, w.coded = order(2, "550"), order(1, "460"), ""
+	led(review(w.turned)+"/refuse", url.Values{"reason": {"The account was one day old; please order again in a week."}}, w.judge)
+	w.coded = order(3, "230")
+	led(review(w.coded)+"/approve", url.Values{}, w.judge)
+	w.held = review(w.ordered)
 }
