@@ -67,6 +67,9 @@ func screens(w *world) []screen {
 		{name: "review-folded", path: w.report + "/review", who: w.mara, there: `document.querySelector('.prose table')`, lead: func(b *tab) {
 			b.until(`(d => d.length > 3 && (d[1].open = false, true))(document.querySelectorAll('.json details'))`)
 		}},
+		{name: "task-samples", path: w.sampled, who: w.mara, lead: func(b *tab) {
+			b.until(`(d => d && (d.open = true))(document.querySelector('#samples'))`)
+		}},
 		{name: "delivery-accepted", path: w.accepted, who: w.mara, there: `document.querySelector('.notice-ok')`},
 		{name: "delivery-rejected", path: w.refused, who: w.mara, there: `document.querySelector('.notice-bad')`},
 		{name: "publish", path: "/tasks/new", who: w.mara},
