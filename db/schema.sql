@@ -510,6 +510,8 @@ CREATE TABLE public.task_secrets (
     task_id uuid NOT NULL,
     hidden json,
     samples json,
+    sample_reports json,
+    CONSTRAINT task_secrets_reports CHECK (((sample_reports IS NULL) OR (samples IS NOT NULL))),
     CONSTRAINT task_secrets_some CHECK (((hidden IS NOT NULL) OR (samples IS NOT NULL)))
 );
 

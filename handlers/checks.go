@@ -113,16 +113,10 @@ func fieldsOf(err error, at string) []market.FieldError {
 	return []market.FieldError{{Pointer: at, Code: "json"}}
 }
 
-// sampleReports are what the checks say of samples, in their order.
-type sampleReports struct {
-	Pass []market.Report `json:"pass"`
-	Fail []market.Report `json:"fail"`
-}
-
 // trySamples runs the samples of a draft that was admitted, and returns which
 // of them do not do what they should.
-func (h *Handlers) trySamples(ctx context.Context, d market.Draft) (reports sampleReports, bad []market.FieldError, err error) {
-	reports = sampleReports{Pass: []market.Report{}, Fail: []market.Report{}}
+func (h *Handlers) trySamples(ctx context.Context, d market.Draft) (reports market.SampleReports, bad []market.FieldError, err error) {
+	reports = market.SampleReports{Pass: []market.Report{}, Fail: []market.Report{}}
 	if d.Samples == nil {
 		return reports, nil, nil
 	}
@@ -212,9 +206,9 @@ func (h *Handlers) checkTask(r *request) (answer, error) {
 	}
 	reports, bad, err := h.trySamples(r.ctx(), d)
 	return answer{json: struct {
-		Valid   bool           `json:"valid"`
-		Errors  []problemField `json:"errors"`
-		Samples sampleReports  `json:"samples"`
+		Valid   bool                 `json:"valid"`
+		Errors  []problemField       `json:"errors"`
+		Samples market.SampleReports `json:"samples"`
 	}{len(bad) == 0, fieldProblems(bad), reports}}, err
 }
 

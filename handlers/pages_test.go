@@ -183,7 +183,7 @@ func TestPersonPublishesReviewsAndPays(t *testing.T) {
 	first := s.want(t, 201, s.call(t, worker, "POST", base+"/deliveries", pack(claim, 3))).at("id").(string)
 	review := mara.get(t, "/tasks/"+id+"/review").want(t, 200, "/tasks/"+id+"/review")
 	review.says(t, ".verdict", "tidy")
-	review.says(t, ".versus-out pre", `"sum"`)
+	review.says(t, ".versus-out .json", `"sum"`)
 	action := "/tasks/" + id + "/deliveries/" + first
 	refused := mara.submit(t, review, action+"/reject", url.Values{"quote": {"Return the sum"}}).want(t, 422, action+"/reject")
 	refused.says(t, ".error-summary", "needs a reason")

@@ -101,7 +101,7 @@ func (h *Handlers) draftTask(r *request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		v.Reports = &views.SampleReports{Pass: reports.Pass, Fail: reports.Fail}
+		v.Reports = &views.SampleReports{SampleReports: reports}
 	case r.form.Has("inferSchema"):
 		schema, problem := verify.InferSchema([]byte(r.form.Get("examples")))
 		if problem != nil {
@@ -249,9 +249,11 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 			return answer{}, err
 		}
 	}
-	if _, bad, err := h.trySamples(r.ctx(), d); err != nil || len(bad) > 0 {
+	reports, bad, err := h.trySamples(r.ctx(), d)
+	if err != nil || len(bad) > 0 {
 		return answer{}, cmp.Or(err, market.Invalid(bad))
 	}
+	d.Reports = &reports
 	present := func(v any) answer {
 		s := v.(market.Snapshot)
 		shape := taskShape(s, r.actor)

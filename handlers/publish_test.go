@@ -54,7 +54,7 @@ func TestPublishFormKeepsWhatWasTyped(t *testing.T) {
 	fill.Set("preview", "1")
 	fill.Set("title", "Seen before")
 	preview := mara.send(t, http.MethodPost, "/tasks/new", fill).want(t, 200, "/tasks/new")
-	preview.says(t, "#preview pre", `"title": "Seen before"`)
+	preview.says(t, "#preview .json", `"title": "Seen before"`)
 	mara.send(t, http.MethodPost, "/tasks/new", url.Values{"title": {"x"}, "preview": {"1"}}).want(t, 422, "/tasks/new").says(t, "#title-fault", "3 to 140")
 	s.balanced(t)
 }

@@ -45,7 +45,7 @@ func addSample(form url.Values, sort string) {
 
 // tryForm runs the samples of a form against its checks as they stand, and
 // looks at nothing else of it.
-func (h *Handlers) tryForm(r *request) (reports sampleReports, err error) {
+func (h *Handlers) tryForm(r *request) (reports market.SampleReports, err error) {
 	var in taskInput
 	if err := r.decode(&in); err != nil {
 		return reports, err

@@ -179,6 +179,9 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 		v.MassRejection = j.MayReject()
 	}
 	if v.Mine {
+		if v.Secrets, err = h.Store.Secrets(ctx, s.ID); err != nil {
+			return v, err
+		}
 		if v.History, err = h.Store.DeliveryHistory(ctx, r.actor.Account, s.ID, 50); err != nil {
 			return v, err
 		}

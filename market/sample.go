@@ -22,10 +22,19 @@ type Sample struct {
 	Attachments []Attachment    `json:"attachments,omitempty"`
 }
 
+// SampleReports are what the checks said of samples when the task was
+// published, in their order.
+type SampleReports struct {
+	Pass []Report `json:"pass"`
+	Fail []Report `json:"fail"`
+}
+
 // Secrets are what of a task only its publisher and the engine may know.
 type Secrets struct {
 	Hidden  []HiddenVectors
 	Samples *Samples
+	// Reports are about the samples; nil for tasks from before they were kept.
+	Reports *SampleReports
 }
 
 // Empty reports whether there is nothing to keep.

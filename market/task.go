@@ -123,6 +123,7 @@ type Draft struct {
 	Rules        []Rule
 	Hidden       []HiddenVectors
 	Samples      *Samples
+	Reports      *SampleReports // what the checks say of the samples
 	Attachments  []Attachment
 	AutoAccept   bool
 	ClaimMinutes *int64

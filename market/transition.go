@@ -156,7 +156,7 @@ func Publish(a Actor, id TaskID, d Draft, have Funds, now time.Time) (Change, er
 		MaxAttempts:  int(orDefault(d.MaxAttempts, DefaultMaxAttempts)),
 		MaxAccepted:  int(slots), Slots: int(slots), Deadline: *d.Deadline, CreatedAt: now, Escrow: split, DueAt: d.Deadline,
 	}
-	c := Change{Event: EventPublished, Snapshot: Snapshot{Task: t}, Secrets: Secrets{Hidden: d.Hidden, Samples: d.Samples}}
+	c := Change{Event: EventPublished, Snapshot: Snapshot{Task: t}, Secrets: Secrets{Hidden: d.Hidden, Samples: d.Samples, Reports: d.Reports}}
 	c.Transfers = transfers(TransferEscrow, split, "", Transfer{
 		Debit: WalletAccount(a.Account), Credit: EscrowAccount(id), Account: a.Account, Task: id})
 	return c, nil

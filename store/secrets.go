@@ -14,7 +14,7 @@ import (
 func (s *Store) Secrets(ctx context.Context, id market.TaskID) (market.Secrets, error) {
 	var out market.Secrets
 	err := s.read(ctx, func(c *pgx.Conn) error {
-		return c.QueryRow(ctx, `SELECT hidden, samples FROM task_secrets WHERE task_id = $1`, string(id)).Scan(&out.Hidden, &out.Samples)
+		return c.QueryRow(ctx, `SELECT hidden, samples, sample_reports FROM task_secrets WHERE task_id = $1`, string(id)).Scan(&out.Hidden, &out.Samples, &out.Reports)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return market.Secrets{}, nil

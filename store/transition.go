@@ -137,7 +137,7 @@ var (
 			escrow_granted, escrow_earned, due_at, slots)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`}
 	insertSecrets = part{"secrets", `
-		INSERT INTO task_secrets (task_id, hidden, samples) VALUES ($1, $2, $3)`}
+		INSERT INTO task_secrets (task_id, hidden, samples, sample_reports) VALUES ($1, $2, $3, $4)`}
 	updateTask = part{"task", `
 		UPDATE tasks SET state = $2, version = $3, epoch = $4, escrow_granted = $5, escrow_earned = $6,
 			due_at = $7, appeal_by = $8, case_until = $9, slots = $10, frozen = $11, paused_at = $12
@@ -190,14 +190,17 @@ func (e *effect) task(c market.Change, t market.Snapshot) {
 		toDocument(orEmpty(t.Rules)), toDocument(orEmpty(t.Attachments)), t.AutoAccept, t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
 		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.Slots)
 	if secrets := c.Secrets; !secrets.Empty() {
-		var hidden, samples any
+		var hidden, samples, reports any
 		if len(secrets.Hidden) > 0 {
 			hidden = toDocument(secrets.Hidden)
 		}
 		if secrets.Samples != nil {
 			samples = toDocument(secrets.Samples)
+			if secrets.Reports != nil {
+				reports = toDocument(secrets.Reports)
+			}
 		}
-		e.add(insertSecrets, t.ID, hidden, samples)
+		e.add(insertSecrets, t.ID, hidden, samples, reports)
 	}
 }
 

@@ -957,7 +957,7 @@ func caseBody(v CaseView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = recordedDelivery(d, i, v.Files).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = recordedDelivery(d, i, v.OutputSchema, v.Files).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -984,7 +984,7 @@ func caseBody(v CaseView) templ.Component {
 
 // recordedDelivery is a delivery among others on one page: its lines have
 // names of their own.
-func recordedDelivery(d market.Delivery, i int, files map[string]bool) templ.Component {
+func recordedDelivery(d market.Delivery, i int, schema []byte, files map[string]bool) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1040,7 +1040,7 @@ func recordedDelivery(d market.Delivery, i int, files map[string]bool) templ.Com
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = JSON(d.Output, "D"+strconv.Itoa(i)+"-", T(ctx, "review.output")).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = outputViewer(readOutput(d.Output, schema), "D"+strconv.Itoa(i)+"-").Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -372,7 +372,7 @@ func deliveryPanel(t market.Task, d market.Delivery, earlier *market.Delivery, f
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = outputBox(d, files).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = outputBox(d, t.OutputSchema, files).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -140,7 +140,12 @@ func TestPublishWithoutAReview(t *testing.T) {
 			b.click(`.form-foot .btn-cta`)
 			b.until(`location.pathname.length > 20 && ` + text(".ticket", "none: paid when its checks pass"))
 			path := eval[string](b, "location.pathname")
-			if eval[bool](b, `document.body.innerText.includes('"many"')`) {
+			b.click(`#samples > summary`)
+			b.until(text("[id='samples.fail.0']", "Fails, as it should: Failed: schema") + ` && ` + text("[id='samples.fail.0'] .json", `"many"`) + ` && ` + text("[id='samples.pass.0']", "Passes every check, as it should."))
+			stranger := newTab(t, w.url)
+			stranger.open(path)
+			stranger.until(`document.querySelector('#status')`)
+			if eval[bool](stranger, `document.documentElement.outerHTML.includes('many')`) {
 				t.Error("the task shows its samples to everybody")
 			}
 			agent.deliver(t, path, `{"birds": 7}`, "Seven.")

@@ -62,6 +62,16 @@ func screens(w *world) []screen {
 		{name: "timeline", path: w.settled + "/timeline", who: w.judge, there: `document.querySelector('tbody code')`},
 		{name: "task-rejected", path: w.rejected, who: w.mara},
 		{name: "review", path: w.pending + "/review", who: w.mara, there: `document.querySelector('#review')`},
+		{name: "review-text", path: w.sheet + "/review", who: w.mara, there: `document.querySelector('.view-text').checkVisibility()`, lead: func(b *tab) {
+			b.clickAt(`.view [value=text]`)
+			b.until(`(scrollTo(0, 0), true)`) // links under the bar have no room
+		}},
+		{name: "review-folded", path: w.report + "/review", who: w.mara, there: `document.querySelector('.prose table')`, lead: func(b *tab) {
+			b.until(`(d => d.length > 3 && (d[1].open = false, true))(document.querySelectorAll('.json details'))`)
+		}},
+		{name: "task-samples", path: w.sampled, who: w.mara, lead: func(b *tab) {
+			b.until(`(d => d && (d.open = true))(document.querySelector('#samples'))`)
+		}},
 		{name: "delivery-accepted", path: w.accepted, who: w.mara, there: `document.querySelector('.notice-ok')`},
 		{name: "delivery-rejected", path: w.refused, who: w.mara, there: `document.querySelector('.notice-bad')`},
 		{name: "publish", path: "/tasks/new", who: w.mara},

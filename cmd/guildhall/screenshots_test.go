@@ -36,6 +36,7 @@ func TestScreenshots(t *testing.T) {
 	}
 	w := demoWorld(t, start(t, dir).url)
 	w.fillCases(t, dir)
+	w.fillOutputs(t)
 	all := screens(w)
 	for _, lang := range []string{"en", "zh-CN"} {
 		for _, theme := range []string{"light", "dark"} {

@@ -62,6 +62,9 @@ type world struct {
 	// good is an operator's page of a good; ordered, coded and turned are mara's
 	// orders: in review, fulfilled and refused; held is ordered for operators
 	good, ordered, coded, turned, held string
+	// sheet and report are mara's tasks with deliveries that wait: a table, and
+	// a document with a table and Markdown in it; sampled has samples
+	sheet, report, sampled string
 }
 
 func theWorld(t *testing.T) *world {
@@ -77,6 +80,7 @@ func theWorld(t *testing.T) *world {
 		}
 		w := fill(t, shared.site.url)
 		w.fillCases(t, shared.dir)
+		w.fillOutputs(t)
 		shared.w = w
 	})
 	if shared.w == nil {
@@ -388,4 +392,33 @@ func (w *world) fillGoods(t *testing.T, dir string) {
 	w.coded = order(3, "230")
 	led(review(w.coded)+"/approve", url.Values{}, w.judge)
 	w.held = review(w.ordered)
+}
+
+// The outputs of fillOutputs, and what tries the checks of its third task.
+const (
+	sheetOutput  = `"site,species,count,note\nNorth weir,Grey heron,4,\"two adults, two young\"\nNorth weir,Kingfisher,1,\nMill pond,Mute swan,6,\"=SUM(C2:C3)\"\nMill pond,Little grebe,11,seen twice\nOld quay,Black-headed gull,128,estimate\nOld quay,Common tern,23,\n"`
+	reportOutput = `{"survey":{"place":"Alster","day":"2026-05-09","weather":{"sky":"overcast","wind":"light","temperature":11.5}},` +
+		`"sites":[{"name":"North weir","birds":{"heron":4,"kingfisher":1}},{"name":"Mill pond","birds":{"swan":6,"grebe":11}},{"name":"Old quay","birds":{"gull":128,"tern":23}}],"complete":true,` +
+		`"report":"# Birds on the Alster\n\nSix species at **three sites**, counted from the bank between six and nine.\n\n| Site | Birds |\n|---|---|\n| North weir | 5 |\n| Mill pond | 17 |\n| Old quay | 151 |\n\n- The count at the old quay is an estimate; see [the method](https://example.org/method).\n- Nothing was seen at the lock.\n",` +
+		`"rows":"site,species,count\nNorth weir,Grey heron,4\nMill pond,Mute swan,6\nOld quay,Common tern,23\n"}`
+	samplePass, sampleFail = `{"words":[{"en":"guild","zh":"行会"},{"en":"hall","zh":"大厅"}]}`, `{"words":[{"en":"guild","zh":"行会"}]}`
+)
+
+// fillOutputs adds deliveries that are read as more than JSON, and a task with
+// samples.
+func (w *world) fillOutputs(t *testing.T) {
+	t.Helper()
+	task := func(title string) map[string]string {
+		return map[string]string{"title": title, "brief": "Count what is on the water, site by site, and say how sure you are.", "skills": "csv, json", "reward": "12",
+			"rules.0.kind": "manual", "rules.0.name": "plausible", "rules.0.text": "The numbers can be true.", "claimMinutes": "60", "reviewHours": "72", "maxAttempts": "3"}
+	}
+	w.sheet = w.mara.publish(t, task("Count the water birds"))
+	report := task("Write up the count of the water birds")
+	report["rules.1.kind"], report["rules.1.name"], report["rules.1.pointer"], report["rules.1.max"] = "range", "few gulls", "/sites/2/birds/gull", "200"
+	w.report = w.mara.publish(t, report)
+	w.worker.deliver(t, w.sheet, sheetOutput, "All six species.")
+	w.worker.deliver(t, w.report, reportOutput, "The report, and its numbers.")
+	sampled := wordsTask("Translate the plates of the cabinets", 15, true)
+	sampled["samples.pass.0"], sampled["samples.fail.0"] = samplePass, sampleFail
+	w.sampled = w.mara.publish(t, sampled)
 }

@@ -79,6 +79,49 @@ document.addEventListener("click", (e) => {
   location.hash = link.hash;
 });
 
+// .json: a document whose parts fold. One stop for the Tab key, then arrows: up and down to the next part, left and right
+// fold and unfold. A line that is linked to is shown, in what is folded and in a text that is shown as something else.
+all(".json").forEach((box) => box.querySelectorAll("summary").forEach((part, i) => { if (i) part.tabIndex = -1; }));
+document.addEventListener("keydown", (e) => {
+  const part = e.target.closest(".json summary");
+  const step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
+  if (!part || !(step || e.key === "ArrowLeft" || e.key === "ArrowRight")) return;
+  e.preventDefault();
+  if (!step) return void (part.parentElement.open = e.key === "ArrowRight");
+  const parts = [...part.closest(".json").querySelectorAll("summary")].filter((other) => other.checkVisibility());
+  const next = parts[parts.indexOf(part) + step];
+  if (next) { part.tabIndex = -1; next.tabIndex = 0; next.focus(); }
+});
+all("[data-fold]").forEach((button) => { button.hidden = !document.querySelector(button.dataset.fold + " details"); });
+document.addEventListener("click", (e) => {
+  const button = e.target.closest("[data-fold]");
+  if (e.target.closest("a[href^=\"#\"]")) setTimeout(reveal); // also where the address is that already
+  if (!button) return;
+  const parts = [...all(button.dataset.fold + " details")];
+  const open = parts.some((part) => part.open);
+  parts.forEach((part) => { part.open = !open; });
+  [button.textContent, button.dataset.unfold] = [button.dataset.unfold, button.textContent];
+});
+function reveal() {
+  const line = document.getElementById(location.hash.slice(1));
+  if (!line?.closest(".json, .grid") || line.checkVisibility()) return;
+  for (let part = line; (part = part.parentElement.closest("details"));) part.open = true;
+  const choice = line.closest(".view")?.querySelector(line.closest(".grid") ? "[value=set]" : "[value=text]");
+  if (choice) choice.checked = true;
+  line.scrollIntoView({ block: "center" });
+}
+addEventListener("hashchange", reveal);
+reveal();
+document.addEventListener("copy", (e) => {
+  const selection = getSelection();
+  if (selection.isCollapsed || e.target.closest?.("input, textarea")) return;
+  const range = selection.getRangeAt(0);
+  const box = range.commonAncestorContainer;
+  if (!(box.closest ? box : box.parentElement).closest(".json, .view-text")) return;
+  e.clipboardData.setData("text/plain", range.cloneContents().textContent); // with what is folded
+  e.preventDefault();
+});
+
 // <time data-rel datetime>: the server prints the text; here it stays fresh.
 const format = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "always", style: "long" });
 const units = [["day", 86400, 3], ["hour", 3600, 1], ["minute", 60, 1]];
