@@ -71,7 +71,7 @@ func TestRejectReviseAppealSplit(t *testing.T) {
 
 	judge := newTab(t, w.url).as(w.judge)
 	judge.open(kid)
-	judge.until(text("#question-h", "Was the rejection right?") + ` && ` + text("main", "The order is that of the payload.") + ` && document.querySelectorAll('[aria-labelledby="deliveries-h"] details').length === 2 && document.querySelector('[aria-labelledby="deliveries-h"]').textContent.includes('First.')`)
+	judge.until(text("#question-h", "Was the rejection right?") + ` && ` + text("main", "The order is that of the payload.") + ` && document.querySelectorAll('[aria-labelledby="deliveries-h"] > details').length === 2 && document.querySelector('[aria-labelledby="deliveries-h"]').textContent.includes('First.')`)
 	judge.click(`input[name=outcome][value=split]`)
 	judge.set("#share", "5000")
 	judge.set("#note", "The brief can be read both ways.")

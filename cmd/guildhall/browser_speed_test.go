@@ -15,7 +15,7 @@ import (
 const (
 	coldBytes, coldRequests = 110 << 10, 10
 	nextBytes               = 15 << 10
-	styleBytes              = 12 << 10
+	styleBytes              = 13 << 10
 	scriptBytes             = 18 << 10
 )
 

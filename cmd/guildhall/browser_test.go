@@ -271,7 +271,7 @@ func TestPersonAndAgent(t *testing.T) {
 			b.until(`document.querySelector('.task-link[href="` + path + `"]')`)
 			runAgent(t, dir, s.url)
 			b.open(path)
-			b.until(`document.querySelector('#review .verdict .ok') && document.querySelector('.versus-out pre').textContent.includes('Afghanistan')`)
+			b.until(`document.querySelector('#review .verdict .ok') && document.querySelector('.versus-out').textContent.includes('Afghanistan')`)
 			b.click(`.decide-reject summary`)
 			b.click(`.decide-reject button[type=submit]`)
 			b.until(`document.querySelector('.decide-reject[open] .error-summary')`)

@@ -43,6 +43,12 @@ func screens(w *world) []screen {
 	const refused = `document.querySelector('.error-summary')`
 	send := func(form string) func(*tab) { return func(b *tab) { b.send(form, "") } }
 	return []screen{
+		// First: cookies go along with a form of another site for two minutes only.
+		{name: "forbidden", path: "/login", there: `document.querySelector('.error-page')`, lead: func(b *tab) {
+			// A form of another site, as far as the browser is concerned.
+			b.do(chromedp.Navigate("about:blank"))
+			eval[bool](b, fmt.Sprintf(`(f => { f.method = 'post'; f.action = %s; document.body.append(f); f.submit(); return true })(document.createElement('form'))`, quote(b.url+"/preferences")))
+		}},
 		{name: "home", path: "/"},
 		{name: "home-member", path: "/", who: w.mara},
 		{name: "market", path: "/market", there: `document.querySelectorAll('.task').length === 20 && document.querySelector('.task-more')`},
@@ -58,7 +64,7 @@ func screens(w *world) []screen {
 		{name: "task-review", path: w.pending, who: w.mara, lead: func(b *tab) { b.until(`(d => d && (d.open = true))(document.querySelector('.decide-reject'))`) }},
 		{name: "task-reject-refused", path: w.pending, who: w.mara, lead: send(`.decide-reject form`), there: `document.querySelector('.decide-reject[open] .error-summary')`},
 		{name: "task-settled", path: w.settled, who: w.mara},
-		{name: "task-timeline", path: w.settled, who: w.mara, there: `document.querySelector('#timeline[open] .event code, #timeline[open] .event p')`, lead: func(b *tab) { b.until(`(d => d && (d.open = true))(document.querySelector('#timeline'))`) }},
+		{name: "task-timeline", path: w.settled, who: w.mara, there: `document.querySelector('#timeline[open] .event code, #timeline[open] .event p')`, lead: func(b *tab) { b.click("#timeline > summary") }},
 		{name: "timeline", path: w.settled + "/timeline", who: w.judge, there: `document.querySelector('tbody code')`},
 		{name: "task-rejected", path: w.rejected, who: w.mara},
 		{name: "review", path: w.pending + "/review", who: w.mara, there: `document.querySelector('#review')`},
@@ -157,10 +163,5 @@ func screens(w *world) []screen {
 		{name: "login-refused", path: "/login", lead: send(`form[action="/login"]`), there: refused},
 		{name: "not-found", path: "/tasks/nothing", there: `document.querySelector('.error-page')`},
 		{name: "bad-filter", path: "/market?sort=luck", there: `document.querySelector('.error-page')`},
-		{name: "forbidden", path: "/login", there: `document.querySelector('.error-page')`, lead: func(b *tab) {
-			// A form of another site, as far as the browser is concerned.
-			b.do(chromedp.Navigate("about:blank"))
-			eval[bool](b, fmt.Sprintf(`(f => { f.method = 'post'; f.action = %s; document.body.append(f); f.submit(); return true })(document.createElement('form'))`, quote(b.url+"/preferences")))
-		}},
 	}
 }
