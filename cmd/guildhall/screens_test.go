@@ -73,10 +73,10 @@ func screens(w *world) []screen {
 			b.until(`(scrollTo(0, 0), true)`) // links under the bar have no room
 		}},
 		{name: "review-folded", path: w.report + "/review", who: w.mara, there: `document.querySelector('.prose table')`, lead: func(b *tab) {
-			b.until(`(d => d.length > 3 && (d[1].open = false, true))(document.querySelectorAll('.json details'))`)
+			b.click(".json details details > summary")
 		}},
 		{name: "task-samples", path: w.sampled, who: w.mara, lead: func(b *tab) {
-			b.until(`(d => d && (d.open = true))(document.querySelector('#samples'))`)
+			b.click("#samples > summary")
 		}},
 		{name: "delivery-accepted", path: w.accepted, who: w.mara, there: `document.querySelector('.notice-ok')`},
 		{name: "delivery-rejected", path: w.refused, who: w.mara, there: `document.querySelector('.notice-bad')`},
