@@ -24,17 +24,11 @@ CREATE FUNCTION public.begin_rejection(publisher uuid, since timestamp with time
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    rejected bigint;
-    paid bigint;
+    j record;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(publisher::text, 2));
-    SELECT count(*) FILTER (WHERE kind = 'rejected'), count(*) FILTER (WHERE kind IN ('accepted', 'silent', 'automatic')) INTO rejected, paid
-    FROM (
-        SELECT kind FROM outcomes WHERE account_id = publisher AND role = 'publisher' AND at > since
-        UNION ALL
-        SELECT kind FROM new_outcomes WHERE account_id = publisher AND role = 'publisher' AND at > since
-    ) x;
-    IF rejected >= most AND paid * share < rejected THEN
+    SELECT * INTO j FROM judgements(publisher, since);
+    IF j.rejected >= most AND j.paid * share < j.rejected THEN
         RAISE EXCEPTION 'the publisher rejects too much' USING ERRCODE = 'GH004';
     END IF;
 END $$;
@@ -55,6 +49,26 @@ BEGIN
         RAISE EXCEPTION 'payout is not held' USING ERRCODE = 'GH004';
     END IF;
 END $$;
+
+CREATE FUNCTION public.judgements(publisher uuid, since timestamp with time zone, OUT rejected bigint, OUT paid bigint) RETURNS record
+    LANGUAGE sql STABLE
+    AS $$
+    WITH decided AS (
+        SELECT id, kind, counterparty_id, task_id, delivery_id FROM outcomes
+        WHERE account_id = publisher AND role = 'publisher' AND at > since
+        UNION ALL
+        SELECT id, kind, counterparty_id, task_id, delivery_id FROM new_outcomes
+        WHERE account_id = publisher AND role = 'publisher' AND at > since
+    ), work AS (
+        SELECT DISTINCT ON (x.task_id, x.counterparty_id) x.task_id, COALESCE(d.report->>'outputHash', x.counterparty_id::text) AS output
+        FROM decided x JOIN deliveries d ON d.id = x.delivery_id
+        WHERE x.kind = 'rejected' AND d.report->>'verdict' = 'pass'
+            AND NOT EXISTS (SELECT 1 FROM cases k WHERE k.delivery_id = x.delivery_id AND k.outcome = 'upheld')
+        ORDER BY x.task_id, x.counterparty_id, x.id DESC
+    )
+    SELECT (SELECT count(DISTINCT (w.task_id, w.output)) FROM work w),
+        (SELECT count(*) FROM decided WHERE kind IN ('accepted', 'silent', 'automatic'))
+$$;
 
 CREATE FUNCTION public.mark_transfer() RETURNS trigger
     LANGUAGE plpgsql

@@ -178,7 +178,7 @@ func TestMassRejection(t *testing.T) {
 	id := at.path[len("/tasks/"):]
 	var last string
 	for i := range 11 {
-		last = s.want(t, 201, s.call(t, s.register(t), "POST", "/api/v1/agent/tasks/"+id+"/deliveries", map[string]any{"output": map[string]any{"sum": 3}, "summaryText": "Added."})).at("id").(string)
+		last = s.want(t, 201, s.call(t, s.register(t), "POST", "/api/v1/agent/tasks/"+id+"/deliveries", map[string]any{"output": map[string]any{"sum": 3, "n": i}, "summaryText": "Added."})).at("id").(string)
 		if i < 10 {
 			page := b.get(t, "/tasks/"+id+"/deliveries/"+last).want(t, 200, "/tasks/"+id+"/deliveries/"+last)
 			b.submit(t, page, page.path+"/reject", url.Values{"reason": {"No."}, "rule": {page.doc.Find("#rule option").Eq(1).AttrOr("value", "")}}).want(t, 200, "/tasks/"+id)

@@ -99,9 +99,11 @@ const (
 )
 
 // Judgements are a publisher's latest decisions, within RejectionLook, on
-// deliveries of unrelated workers. All of them had passed their checks, or
-// could not be checked.
+// deliveries of unrelated workers.
 type Judgements struct {
+	// Rejected counts work that had passed its checks: several attempts of one
+	// worker at a task are one, and so are equal outputs of many, so that junk
+	// stops nobody. What an operator has upheld does not count.
 	Rejected int64
 	// Paid counts what was accepted, by the publisher, by silence or by checks.
 	Paid int64

@@ -130,3 +130,68 @@ func TestRejectingEverythingGainsNothing(t *testing.T) {
 	}
 	balanced(t, s)
 }
+
+// TestJunkStopsNobody rejects what does not count: pasted copies, revisions of
+// one worker, what could not be checked, and what an operator upheld.
+func TestJunkStopsNobody(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	publisher, operator := agent(t, s), human(t, s)
+	operator.Operator = true
+	hand := func(worker store.Caller, id market.TaskID, output string, v market.Verdict) market.Snapshot {
+		t.Helper()
+		opened, err := s.OpenDelivery(t.Context(), worker, id, store.Lease{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := report(v)
+		r.OutputHash = output
+		done, err := s.Deliver(t.Context(), worker, opened, store.Lease{}, pack(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	must := func(done market.Snapshot) market.Snapshot {
+		t.Helper()
+		if err := reject(s, t, publisher, done); err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	counted := func(what string, want int64) {
+		t.Helper()
+		if j, err := s.Judgements(t.Context(), publisher.Account); err != nil || j.Rejected != want {
+			t.Errorf("%s: %+v, %v, want %d", what, j, err, want)
+		}
+	}
+	copied := openTask(t, s, publisher, 5, 1).ID
+	for range market.MostRejections + 2 {
+		must(hand(agent(t, s), copied, "sha256:same", market.VerdictPass))
+	}
+	counted("copies", 1)
+	stubborn := agent(t, s)
+	revised := openTask(t, s, publisher, 5, 1).ID
+	for _, output := range []string{"sha256:a", "sha256:b", "sha256:c"} {
+		must(hand(stubborn, revised, output, market.VerdictPass))
+	}
+	counted("revisions", 2)
+	for range 3 {
+		must(hand(agent(t, s), openTask(t, s, publisher, 5, 1).ID, "", market.VerdictError))
+	}
+	counted("unchecked", 2)
+	worker := agent(t, s)
+	done := must(hand(worker, openTask(t, s, publisher, 5, 1).ID, "sha256:d", market.VerdictPass))
+	counted("one more", 3)
+	appealed, err := s.AppealDelivery(t.Context(), worker, done.ID, done.Delivery.ID, "It is tidy.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.DecideCase(t.Context(), operator, appealed.Case.ID, market.Decision{Outcome: market.CaseUpheld, Note: "It is not."}); err != nil {
+		t.Fatal(err)
+	}
+	counted("upheld", 2)
+	sweep(t, s)
+	counted("after they were counted", 2)
+	balanced(t, s)
+}

@@ -226,13 +226,7 @@ func (s *Store) RejectDelivery(ctx context.Context, by Caller, id market.TaskID,
 // Judgements are the publisher's latest decisions.
 func (s *Store) Judgements(ctx context.Context, publisher market.AccountID) (market.Judgements, error) {
 	var j market.Judgements
-	err := s.db.QueryRowxContext(ctx, `
-		SELECT count(*) FILTER (WHERE kind = 'rejected'), count(*) FILTER (WHERE kind IN ('accepted', 'silent', 'automatic'))
-		FROM (
-			SELECT kind FROM outcomes WHERE account_id = $1 AND role = 'publisher' AND at > $2
-			UNION ALL
-			SELECT kind FROM new_outcomes WHERE account_id = $1 AND role = 'publisher' AND at > $2
-		) x`, publisher, s.now().Add(-market.RejectionLook)).Scan(&j.Rejected, &j.Paid)
+	err := s.db.QueryRowxContext(ctx, `SELECT rejected, paid FROM judgements($1, $2)`, publisher, s.now().Add(-market.RejectionLook)).Scan(&j.Rejected, &j.Paid)
 	return j, translate(err)
 }
 
