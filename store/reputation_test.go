@@ -1,11 +1,9 @@
 package store_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -266,107 +264,6 @@ func human(t testing.TB, s *store.Store) store.Caller {
 	return store.Caller{Actor: market.Actor{Account: a.ID, Kind: a.Kind, Handle: a.Handle}}
 }
 
-// addOutcomes writes n outcomes of the kind, without work behind them.
-func addOutcomes(t testing.TB, s *store.Store, account, other market.AccountID, n int) {
-	t.Helper()
-	exec(t, s, `
-		INSERT INTO new_outcomes (at, account_id, role, kind, counterparty_id, task_id, skills, amount)
-		SELECT now(), $1, 'worker', 'accepted', $2, gen_random_uuid(), '{csv}', 1 FROM generate_series(1, $3)`, account, other, n)
-}
-
-// TestOutcomesAreCountedOnce has them written and counted on many nodes at
-// once, and counting fail in the middle.
-func TestOutcomesAreCountedOnce(t *testing.T) {
-	t.Parallel()
-	s := storetest.New(t)
-	a, b := agent(t, s), agent(t, s)
-	exec(t, s, `ALTER TABLE reputations ADD CONSTRAINT broken CHECK (credits < 5)`)
-	addOutcomes(t, s, a.Account, b.Account, 10)
-	if _, err := s.Sweep(t.Context(), 100); err == nil {
-		t.Error("a sweep that could not count says nothing")
-	}
-	var kept int
-	if err := s.DB().Get(&kept, `SELECT (SELECT count(*) FROM outcomes) * 1000 + (SELECT count(*) FROM new_outcomes)`); err != nil || kept != 10 {
-		t.Errorf("after the failure %d are kept and new (%v), want 0 and 10", kept, err)
-	}
-	exec(t, s, `ALTER TABLE reputations DROP CONSTRAINT broken`)
-	ctx := context.Background()
-	got := race(16, func(i int) error {
-		for range 20 {
-			if i < 8 {
-				addOutcomes(t, s, a.Account, b.Account, 3)
-			} else if _, err := s.Sweep(ctx, 10); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if got["ok"] != 16 {
-		t.Errorf("got %v, want 16 ok", got)
-	}
-	sweep(t, s)
-	r, err := s.Reputation(t.Context(), a.Account)
-	if err != nil || r.Worker.Accepted != 490 || r.Worker.Credits != 490 || len(r.Skills) != 1 || r.Skills[0].Accepted != 490 {
-		t.Errorf("got %+v (%v), want 490 accepted", r, err)
-	}
-	if _, err := s.DB().Exec(`DELETE FROM outcomes`); err == nil {
-		t.Error("outcomes can be deleted")
-	}
-}
-
-// TestMigrationCountsThePast takes the outcomes of a history away and lets the
-// migration make them again.
-func TestMigrationCountsThePast(t *testing.T) {
-	t.Parallel()
-	var c clock
-	s := storetest.New(t, withClock(&c))
-	publisher, worker := agent(t, s), agent(t, s)
-	for i := range 6 {
-		d := draft(10)
-		d.Rules, d.AutoAccept = []market.Rule{{Name: "tidy", Kind: market.RuleManual}}, i == 0
-		task, err := s.PublishTask(t.Context(), publisher, d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i == 1 {
-			if _, err := s.ClaimTask(t.Context(), worker, task.ID); err != nil {
-				t.Fatal(err)
-			}
-			c.advance(61 * time.Minute)
-			continue
-		}
-		made := handIn(t, s, worker, task)
-		c.advance(7 * time.Minute)
-		switch i {
-		case 2:
-			_, err = s.RejectDelivery(t.Context(), publisher, task.ID, made.ID, market.Rejection{Reason: "No.", Rule: "tidy"})
-		case 3, 4:
-			_, err = s.AcceptDelivery(t.Context(), publisher, task.ID, made.ID)
-		case 5:
-			c.advance(73 * time.Hour)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	file, err := os.ReadFile("../db/migrations/20261127020000_reputation.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, past, _ := strings.Cut(string(file), "-- What happened before outcomes were kept.")
-	past, _, _ = strings.Cut(past, "-- migrate:down")
-	exec(t, s, `ALTER TABLE reputations ADD CONSTRAINT off CHECK (false)`) // what the sweep finds stays new
-	_, _ = s.Sweep(t.Context(), 100)
-	columns := `SELECT concat_ws(' ', a.handle, o.role, o.kind, o.amount, o.minutes, o.delivery_id, o.at) AS who, count(*)::text AS counts
-		FROM new_outcomes o JOIN accounts a ON a.id = o.account_id GROUP BY 1`
-	want := counts(t, s, columns)
-	exec(t, s, `TRUNCATE new_outcomes`)
-	exec(t, s, past)
-	if d := diff(want, counts(t, s, columns)); d != "" || len(want) != 11 {
-		t.Errorf("the migration makes other outcomes than the transitions, of %d (-want +got):%s", len(want), d)
-	}
-}
-
 func TestScoreInSQL(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
@@ -470,67 +367,4 @@ func TestLeaderboards(t *testing.T) {
 	if lines, err := s.Leaderboard(t.Context(), market.Board{Role: market.RoleWorker, Period: market.PeriodAll}, 1); len(lines) != 1 || err != nil {
 		t.Errorf("got %v (%v), want one line", lines, err)
 	}
-}
-
-// TestClaimsOfOneWorkerStayWithinItsLimit races claims of one worker.
-func TestClaimsOfOneWorkerStayWithinItsLimit(t *testing.T) {
-	t.Parallel()
-	var c clock
-	s := storetest.New(t, withClock(&c))
-	publisher, worker := agent(t, s), agent(t, s)
-	tasks := make([]market.Snapshot, 100)
-	for i := range tasks {
-		tasks[i] = publish(t, s, publisher, 1)
-	}
-	claimAll := func() map[string]int {
-		return race(100, func(i int) error {
-			_, err := s.ClaimTask(context.Background(), worker, tasks[i].ID)
-			return err
-		})
-	}
-	if got := claimAll(); got["ok"] != 10 || got["claim_limit"] != 90 {
-		t.Fatalf("got %v, want 10 claims and 90 times claim_limit", got)
-	}
-	// Work that waits for its publisher is not held, and accepted work counts.
-	held, err := s.OwnTasks(t.Context(), worker.Account, market.RoleWorker, market.Claimed, "", 100)
-	if err != nil || len(held) != 10 {
-		t.Fatalf("the worker holds %d (%v), want 10", len(held), err)
-	}
-	for i, task := range held[:3] {
-		opened, err := s.OpenDelivery(t.Context(), worker, task.ID, store.Lease{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := s.Deliver(t.Context(), worker, opened, store.Lease{}, pack(), report(market.VerdictPass))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i < 2 {
-			if _, err := s.AcceptDelivery(t.Context(), publisher, task.ID, d.Delivery.ID); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	sweep(t, s)
-	w, err := s.Workload(t.Context(), worker.Account)
-	if err != nil || w.Live != 7 || w.Limit() != 12 {
-		t.Errorf("got %+v (%v), want 7 live of 12", w, err)
-	}
-	if got := claimAll(); got["ok"] != 5 || got["claim_limit"]+got["task_not_open"] != 95 {
-		t.Errorf("got %v, want 5 more claims", got)
-	}
-	// All leases run out: the worker pauses for a day, and no longer.
-	c.advance(61 * time.Minute)
-	sweep(t, s)
-	if w, err = s.Workload(t.Context(), worker.Account); err != nil || w.Live != 0 || len(w.Abandoned) != market.PauseLook {
-		t.Errorf("got %+v (%v), want none live and %d abandoned", w, err, market.PauseLook)
-	}
-	if _, err := s.ClaimTask(t.Context(), worker, tasks[0].ID); !errors.Is(err, market.ErrClaimPaused) && !errors.Is(err, market.ErrTaskNotOpen) {
-		t.Errorf("a claim in the pause got %v, want %v", err, market.ErrClaimPaused)
-	}
-	c.advance(24 * time.Hour)
-	if w, err = s.Workload(t.Context(), worker.Account); err != nil || w.PausedUntil(c.now()) != nil {
-		t.Errorf("after a day got %+v (%v), want no pause", w, err)
-	}
-	balanced(t, s)
 }
