@@ -338,16 +338,19 @@ type AdminAction struct {
 	Count int64
 }
 
-// What operators do to goods and orders.
+// What operators do to goods, orders and vouchers.
 const (
 	ActionGoodCreated   = "good_created"
 	ActionGoodChanged   = "good_changed"
 	ActionCodesImported = "codes_imported"
 	ActionOrderApproved = "order_approved"
 	ActionOrderRefused  = "order_refused"
+
+	ActionVouchersMade    = "vouchers_made"
+	ActionVouchersRevoked = "vouchers_revoked"
 )
 
 // AdminActions lists every action.
 func AdminActions() []string {
-	return []string{ActionGoodCreated, ActionGoodChanged, ActionCodesImported, ActionOrderApproved, ActionOrderRefused}
+	return []string{ActionGoodCreated, ActionGoodChanged, ActionCodesImported, ActionOrderApproved, ActionOrderRefused, ActionVouchersMade, ActionVouchersRevoked}
 }

@@ -28,6 +28,7 @@ func (s *Store) NewVouchers(ctx context.Context, by Caller, d market.VoucherDraf
 		string(v.ID), int64(v.Amount), string(v.Class), v.Count, v.Purpose, v.ExpiresAt, string(by.Account), now)
 	b.Queue(`INSERT INTO vouchers (id, batch_id, hash) SELECT u.id, $1, u.hash FROM unnest($2::uuid[], $3::bytea[]) u (id, hash)`,
 		string(v.ID), ids, hashes)
+	b.log(by, market.ActionVouchersMade, string(v.ID), "", map[string]int{"added": v.Count}, now)
 	return v, codes, s.commit(ctx, &b)
 }
 
@@ -98,6 +99,7 @@ func (s *Store) RevokeVouchers(ctx context.Context, by Caller, id market.Voucher
 		return v, err
 	}
 	b.Queue(`UPDATE voucher_batches SET revoked_by = $2, revoked_at = $3 WHERE id = $1 AND revoked_at IS NULL`, string(id), string(by.Account), now)
+	b.log(by, market.ActionVouchersRevoked, string(id), "", nil, now)
 	return v, s.commit(ctx, &b)
 }
 

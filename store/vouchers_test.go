@@ -91,6 +91,10 @@ func TestRaceVoucher(t *testing.T) {
 	if _, err := s.RevokeVouchers(t.Context(), operator, batch.ID); !errors.Is(err, market.ErrAlreadyDone) {
 		t.Errorf("revoked again: %v", err)
 	}
+	log, err := s.AdminActions(t.Context(), string(batch.ID), 10)
+	if err != nil || len(log) != 2 || log[0].Action != market.ActionVouchersRevoked || log[1].Action != market.ActionVouchersMade || log[1].Count != int64(len(codes)) || log[1].Actor != operator.Handle {
+		t.Errorf("the operators' log says %+v, %v", log, err)
+	}
 	balanced(t, s)
 }
 
