@@ -58,15 +58,6 @@ func withCase(status int, message string) func(any) answer {
 	}
 }
 
-// caseID is the id of the path; a malformed one names nothing.
-func (r *request) caseID() (market.CaseID, error) {
-	id := r.echo.Param("kid")
-	if !market.ValidID(id) {
-		return "", market.ErrNotFound
-	}
-	return market.CaseID(id), nil
-}
-
 // listCases is the operators' queue: what is due first comes first.
 func (h *Handlers) listCases(r *request) (answer, error) {
 	q := query{r: r}
@@ -117,7 +108,7 @@ type record struct {
 const maxRecord = 50
 
 func (h *Handlers) showCase(r *request) (answer, error) {
-	id, err := r.caseID()
+	id, err := pathID[market.CaseID](r, "kid")
 	if err != nil {
 		return answer{}, err
 	}
@@ -177,7 +168,7 @@ type decisionInput struct {
 
 // decideCase makes an operator's decision.
 func (h *Handlers) decideCase(r *request) (answer, error) {
-	id, err := r.caseID()
+	id, err := pathID[market.CaseID](r, "kid")
 	if err != nil {
 		return answer{}, err
 	}

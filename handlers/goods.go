@@ -109,7 +109,7 @@ func (h *Handlers) createGood(r *request) (answer, error) {
 }
 
 func (h *Handlers) goodView(ctx context.Context, r *request) (views.GoodView, error) {
-	id, err := r.goodID()
+	id, err := pathID[market.GoodID](r, "gid")
 	if err != nil {
 		return views.GoodView{}, err
 	}
@@ -135,7 +135,7 @@ func (h *Handlers) showGood(r *request) (answer, error) {
 
 // changeGood replaces what the good is; its picture stays if none is sent.
 func (h *Handlers) changeGood(r *request) (answer, error) {
-	id, err := r.goodID()
+	id, err := pathID[market.GoodID](r, "gid")
 	if err != nil {
 		return answer{}, err
 	}
@@ -176,7 +176,7 @@ type importedJSON struct {
 // importCodes adds the codes of a CSV file to the good's stock: all of them,
 // or with one bad line none. Sending a file again adds nothing twice.
 func (h *Handlers) importCodes(r *request) (answer, error) {
-	id, err := r.goodID()
+	id, err := pathID[market.GoodID](r, "gid")
 	if err != nil {
 		return answer{}, err
 	}

@@ -58,32 +58,6 @@ func orderShape(o market.Order) orderJSON {
 
 const ordersPath = "/redeem/orders/"
 
-// orderID and goodID are the ids of the path; a malformed one names nothing.
-func (r *request) orderID() (market.OrderID, error) {
-	id := r.echo.Param("oid")
-	if !market.ValidID(id) {
-		return "", market.ErrNotFound
-	}
-	return market.OrderID(id), nil
-}
-
-func (r *request) goodID() (market.GoodID, error) {
-	id := r.echo.Param("gid")
-	if !market.ValidID(id) {
-		return "", market.ErrNotFound
-	}
-	return market.GoodID(id), nil
-}
-
-// before is the cursor of a list that is ordered by id.
-func (q *query) before() string {
-	var c struct {
-		ID string `json:"id"`
-	}
-	q.cursor(&c)
-	return q.id(c.ID)
-}
-
 // listCatalog shows what earned credits can be redeemed for.
 func (h *Handlers) listCatalog(r *request) (answer, error) {
 	q := query{r: r}
@@ -188,7 +162,7 @@ func (h *Handlers) listOrders(r *request) (answer, error) {
 
 // ownOrder is the order of the path if it is the caller's own.
 func (h *Handlers) ownOrder(ctx context.Context, r *request) (market.Order, error) {
-	id, err := r.orderID()
+	id, err := pathID[market.OrderID](r, "oid")
 	if err != nil {
 		return market.Order{}, err
 	}
@@ -213,7 +187,7 @@ func (h *Handlers) revealOrder(r *request) (answer, error) {
 		o, err := h.ownOrder(ctx, r)
 		return views.Order(ctx, views.OrderView{Order: o, Problem: &p, Now: time.Now()}), err
 	}
-	id, err := r.orderID()
+	id, err := pathID[market.OrderID](r, "oid")
 	if err != nil {
 		return answer{}, err
 	}
@@ -250,7 +224,7 @@ func (h *Handlers) provePassword(r *request, password string) (bool, error) {
 
 // showPicture is the picture of a good.
 func (h *Handlers) showPicture(r *request) (answer, error) {
-	id, err := r.goodID()
+	id, err := pathID[market.GoodID](r, "gid")
 	if err != nil {
 		return answer{}, err
 	}
@@ -325,7 +299,7 @@ const maxLog = 50
 
 func (h *Handlers) reviewView(ctx context.Context, r *request) (views.ReviewOrderView, error) {
 	v := views.ReviewOrderView{Now: time.Now()}
-	id, err := r.orderID()
+	id, err := pathID[market.OrderID](r, "oid")
 	if err != nil {
 		return v, err
 	}
@@ -369,7 +343,7 @@ func reviewed(message string) func(any) answer {
 }
 
 func (h *Handlers) approveOrder(r *request) (answer, error) {
-	id, err := r.orderID()
+	id, err := pathID[market.OrderID](r, "oid")
 	if err != nil {
 		return answer{}, err
 	}
@@ -384,7 +358,7 @@ type refusalInput struct {
 }
 
 func (h *Handlers) refuseOrder(r *request) (answer, error) {
-	id, err := r.orderID()
+	id, err := pathID[market.OrderID](r, "oid")
 	if err != nil {
 		return answer{}, err
 	}

@@ -38,13 +38,7 @@ func refereeShape(f market.Referral) refereeJSON {
 
 func (h *Handlers) showReferrals(r *request) (answer, error) {
 	q := query{r: r}
-	limit := q.limit()
-	var before struct {
-		ID market.AccountID `json:"id"`
-	}
-	if q.cursor(&before) && !market.ValidID(string(before.ID)) {
-		q.fail("cursor", "cursor", nil)
-	}
+	limit, before := q.limit(), market.AccountID(q.before())
 	if err := market.Invalid(q.bad); err != nil {
 		return answer{}, err
 	}
@@ -53,7 +47,7 @@ func (h *Handlers) showReferrals(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	referred, err := h.Store.Referred(ctx, r.actor.Account, before.ID, limit+1)
+	referred, err := h.Store.Referred(ctx, r.actor.Account, before, limit+1)
 	if err != nil {
 		return answer{}, err
 	}
@@ -63,6 +57,6 @@ func (h *Handlers) showReferrals(r *request) (answer, error) {
 		Earned: sum.Earned, Bonus: sum.Bonus, list: found},
 		page: func(ctx context.Context) (views.Screen, error) {
 			return views.Referrals(ctx, views.ReferralsView{Referrals: sum, URL: link, List: referred[:len(found.Items)],
-				Next: text(found.NextCursor), Later: before.ID != "", Now: time.Now()}), nil
+				Next: text(found.NextCursor), Later: before != "", Now: time.Now()}), nil
 		}}, nil
 }

@@ -68,15 +68,6 @@ func adminReportShape(t market.TaskReport) adminReportJSON {
 	return out
 }
 
-// reportID is the id of the path; a malformed one names nothing.
-func (r *request) reportID() (market.ReportID, error) {
-	id := r.echo.Param("rid")
-	if !market.ValidID(id) {
-		return "", market.ErrNotFound
-	}
-	return market.ReportID(id), nil
-}
-
 // listReports is the operators' queue of reported tasks.
 func (h *Handlers) listReports(r *request) (answer, error) {
 	q := query{r: r}
@@ -113,7 +104,7 @@ const maxReports = 50
 // showReport is a report with the task that it is about, what is said there,
 // and what others reported.
 func (h *Handlers) showReport(r *request) (answer, error) {
-	id, err := r.reportID()
+	id, err := pathID[market.ReportID](r, "rid")
 	if err != nil {
 		return answer{}, err
 	}
@@ -173,7 +164,7 @@ type reportDecisionInput struct {
 
 // decideReport makes an operator's decision on a report.
 func (h *Handlers) decideReport(r *request) (answer, error) {
-	id, err := r.reportID()
+	id, err := pathID[market.ReportID](r, "rid")
 	if err != nil {
 		return answer{}, err
 	}

@@ -309,23 +309,25 @@ func decodeStrictly(text []byte, at string, v any) error {
 	return market.ErrUnreadable
 }
 
-// taskID and deliveryID are the ids of the path; a malformed one names
-// nothing.
-func (r *request) taskID() (market.TaskID, error) {
-	id := r.echo.Param("id")
+// pathID is an id of the path; a malformed one names nothing.
+func pathID[T ~string](r *request, name string) (T, error) {
+	id := r.echo.Param(name)
 	if !market.ValidID(id) {
 		return "", market.ErrNotFound
 	}
-	return market.TaskID(id), nil
+	return T(id), nil
 }
+
+// taskID and deliveryID are those of a task's path.
+func (r *request) taskID() (market.TaskID, error) { return pathID[market.TaskID](r, "id") }
 
 func (r *request) deliveryID() (market.TaskID, market.DeliveryID, error) {
 	id, err := r.taskID()
-	did := r.echo.Param("did")
-	if err == nil && !market.ValidID(did) {
-		err = market.ErrNotFound
+	if err != nil {
+		return "", "", err
 	}
-	return id, market.DeliveryID(did), err
+	did, err := pathID[market.DeliveryID](r, "did")
+	return id, did, err
 }
 
 // query reads query parameters and collects what is wrong with them.
@@ -389,6 +391,15 @@ func (q *query) id(s string) string {
 		return ""
 	}
 	return s
+}
+
+// before is the cursor of a list that is ordered by id.
+func (q *query) before() string {
+	var c struct {
+		ID string `json:"id"`
+	}
+	q.cursor(&c)
+	return q.id(c.ID)
 }
 
 func encodeCursor(v any) *string {

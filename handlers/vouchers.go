@@ -36,12 +36,7 @@ func voucherBatchShape(b market.VoucherBatch) voucherBatchJSON {
 // listVouchers shows the batches; a page of them has a form for a new one.
 func (h *Handlers) listVouchers(r *request) (answer, error) {
 	q := query{r: r}
-	limit := q.limit()
-	var before struct {
-		ID string `json:"id"`
-	}
-	q.cursor(&before)
-	id := market.VoucherBatchID(q.id(before.ID))
+	limit, id := q.limit(), market.VoucherBatchID(q.before())
 	if err := market.Invalid(q.bad); err != nil {
 		return answer{}, err
 	}
@@ -118,16 +113,8 @@ func voucherCSV(b market.VoucherBatch, codes []string) []byte {
 	return buf.Bytes()
 }
 
-func (r *request) batchID() (market.VoucherBatchID, error) {
-	id := r.echo.Param("bid")
-	if !market.ValidID(id) {
-		return "", market.ErrNotFound
-	}
-	return market.VoucherBatchID(id), nil
-}
-
 func (h *Handlers) showVouchers(r *request) (answer, error) {
-	id, err := r.batchID()
+	id, err := pathID[market.VoucherBatchID](r, "bid")
 	if err != nil {
 		return answer{}, err
 	}
@@ -137,7 +124,7 @@ func (h *Handlers) showVouchers(r *request) (answer, error) {
 
 // revokeVouchers ends a batch.
 func (h *Handlers) revokeVouchers(r *request) (answer, error) {
-	id, err := r.batchID()
+	id, err := pathID[market.VoucherBatchID](r, "bid")
 	if err != nil {
 		return answer{}, err
 	}

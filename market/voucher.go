@@ -100,6 +100,9 @@ const voucherAlphabet = "BCDFGHJKLMNPQRSTVWXZ23456789"
 
 const voucherSize = 20
 
+// voucherFiller takes out what a code may be typed with.
+var voucherFiller = strings.NewReplacer("-", "", " ", "", "\t", "", "\r", "", "\n", "")
+
 // NewVoucherCode makes a code of 96 random bits, in groups that people can
 // type.
 func NewVoucherCode() string {
@@ -115,14 +118,7 @@ func NewVoucherCode() string {
 // was typed does not matter: upper or lower case, with or without dashes and
 // spaces. It is false for what cannot be a code.
 func HashVoucherCode(code string) ([]byte, bool) {
-	code = strings.Map(func(r rune) rune {
-		switch {
-		case r == '-' || r == ' ' || r == '\t' || r == '\r' || r == '\n':
-			return -1
-		}
-		return r
-	}, strings.ToUpper(code))
-	code = strings.TrimPrefix(code, "GHV")
+	code = strings.TrimPrefix(voucherFiller.Replace(strings.ToUpper(code)), "GHV")
 	if len(code) != voucherSize || strings.Trim(code, voucherAlphabet) != "" {
 		return nil, false
 	}
