@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -36,4 +37,21 @@ func TestReviewComparesAttempts(t *testing.T) {
 	if got := mara.get(t, first.path); strings.Contains(got.text, `"sum": 3<`) {
 		t.Error("an earlier delivery is compared with a later one")
 	}
+}
+
+// TestReviewComparesAttemptsInOpenMode: between two attempts of one worker
+// others deliver.
+func TestReviewComparesAttemptsInOpenMode(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mara, _ := s.human(t)
+	worker, other := s.register(t), s.register(t)
+	page := mara.publishForm(t, url.Values{"mode": {"open"}, "maxAccepted": {"2"}})
+	base := "/api/v1/agent" + page.path
+	s.want(t, 422, s.call(t, worker, "POST", base+"/deliveries", map[string]any{"output": map[string]any{"sum": 4}, "summaryText": "Added."}))
+	s.deliverOpen(t, other, strings.TrimPrefix(page.path, "/tasks/"))
+	second := s.deliverOpen(t, worker, strings.TrimPrefix(page.path, "/tasks/"))
+	review := mara.get(t, page.path+"/deliveries/"+second)
+	review.says(t, "#changes del", `"sum": 4`)
+	review.says(t, "#changes ins", `"sum": 3`)
 }

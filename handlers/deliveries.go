@@ -185,16 +185,6 @@ func (h *Handlers) deliveryAgain(r *request, id market.TaskID, did market.Delive
 	}
 }
 
-// earlier is the delivery to the task before this one, if it is of the same
-// worker; else nil.
-func (h *Handlers) earlier(ctx context.Context, r *request, d market.Delivery) (*market.Delivery, error) {
-	before, err := h.Store.Deliveries(ctx, r.actor.Account, d.Task, d.ID, 1)
-	if err != nil || len(before) == 0 || before[0].Worker != d.Worker {
-		return nil, err
-	}
-	return &before[0], nil
-}
-
 // revealed is what was hidden from the worker, who sees it once the publisher
 // has rejected the delivery: salt and vectors give the commitment that the
 // rule published, so that nobody can change them afterwards.

@@ -191,8 +191,8 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 			}
 		}
 	}
-	if s.Delivery != nil && (s.Publisher == r.actor.Account || s.Delivery.Worker == r.actor.Account) {
-		v.Earlier, err = h.earlier(ctx, r, *s.Delivery)
+	if s.Delivery != nil {
+		v.Earlier, err = h.Store.EarlierDelivery(ctx, r.actor.Account, *s.Delivery)
 	}
 	return v, err
 }

@@ -205,6 +205,20 @@ func (s *Store) Deliveries(ctx context.Context, by market.AccountID, id market.T
 		LIMIT $4`, id, by, nullID(before), limit)
 }
 
+// EarlierDelivery is the last delivery of the same worker to the same task
+// before this one: for both of its parties. Nil if there is none.
+func (s *Store) EarlierDelivery(ctx context.Context, by market.AccountID, d market.Delivery) (*market.Delivery, error) {
+	before, err := s.deliveries(ctx, `
+		SELECT `+deliveryColumns+paidColumns+deliveryFrom+`
+		WHERE d.task_id = $1 AND d.worker_id = $2 AND d.id < $3 AND $4 IN (t.publisher_id, d.worker_id)
+		ORDER BY d.id DESC
+		LIMIT 1`, d.Task, d.Worker, d.ID, by)
+	if err != nil || len(before) == 0 {
+		return nil, err
+	}
+	return &before[0], nil
+}
+
 // DeliveryHistory is Deliveries without outputs and reports, which can be
 // large: the decided ones, newest first.
 func (s *Store) DeliveryHistory(ctx context.Context, by market.AccountID, id market.TaskID, limit int) ([]market.Delivery, error) {

@@ -17,9 +17,9 @@ import (
 // bytes, and how many of its parts fold.
 const (
 	maxNesting  = 64
-	maxLines    = 20_000
+	maxLines    = 40_000
 	maxColoured = 64 << 10
-	maxFolds    = 500
+	maxFolds    = 2_500
 )
 
 // JSON is a document, laid out with line numbers that can be linked to as

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
@@ -90,4 +91,23 @@ func TestFoldWithKeysAndCopy(t *testing.T) {
 	b.until(seen(`#L4:target`) + ` && !document.querySelector('.grid').checkVisibility()`)
 	b.open(w.sheet + "/review")
 	b.until(`document.readyState === 'complete' && document.querySelector('.grid').checkVisibility()`)
+}
+
+// TestReadALongOutput opens an output near the limits at a line far down: it
+// has its number, its parts fold, and it is where the link leads.
+func TestReadALongOutput(t *testing.T) {
+	w := theWorld(t)
+	id := w.mara.publish(t, map[string]string{"title": "Number ten thousand coins", "brief": "Give every coin of the list a number of its own.", "skills": "json", "reward": "5",
+		"rules.0.kind": "manual", "rules.0.name": "numbered", "rules.0.text": "No number is missing.", "claimMinutes": "60", "reviewHours": "72", "maxAttempts": "3"})
+	coins := make([]string, 2_490) // of 8 nodes and 9 lines each
+	for i := range coins {
+		coins[i] = fmt.Sprintf(`{"n":%d,"a":0,"b":0,"c":0,"d":0,"e":0,"f":0}`, i)
+	}
+	w.worker.deliver(t, id, "["+strings.Join(coins, ",")+"]", "All coins.")
+	b := newTab(t, w.url).as(w.mara)
+	b.open(id + "/review#L21603")
+	b.until(`document.readyState === 'complete' && document.querySelectorAll('.json .line').length === 22412 && document.querySelectorAll('.json details[open]').length === 2490`)
+	b.until(seen(`#L21603:target`) + ` && document.querySelector('#L21603').innerText.trim() === '"n": 2400,'`)
+	b.clickAt(`#L21602`)
+	b.until(`!document.querySelector('#L21603').checkVisibility() && document.querySelector('#L21602').checkVisibility()`)
 }
