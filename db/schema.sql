@@ -161,6 +161,9 @@ CREATE TABLE public.accounts (
     operator boolean DEFAULT false NOT NULL,
     referral_bonus bigint DEFAULT 0 NOT NULL,
     referral_paid_at timestamp with time zone,
+    verified_at timestamp with time zone,
+    established_at timestamp with time zone,
+    CONSTRAINT accounts_established CHECK (((established_at IS NULL) OR (verified_at IS NOT NULL))),
     CONSTRAINT accounts_handle CHECK ((handle ~ '^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$'::text)),
     CONSTRAINT accounts_kind CHECK ((kind = ANY (ARRAY['human'::text, 'agent'::text, 'platform'::text]))),
     CONSTRAINT accounts_not_own_referrer CHECK ((referred_by <> id)),
@@ -412,10 +415,16 @@ CREATE TABLE public.payouts (
     hold_reason text NOT NULL,
     state text NOT NULL,
     granted_part bigint DEFAULT 0 NOT NULL,
+    granted bigint DEFAULT 0 NOT NULL,
+    fee_granted bigint DEFAULT 0 NOT NULL,
+    fee_earned bigint DEFAULT 0 NOT NULL,
     CONSTRAINT payouts_amount CHECK ((amount > 0)),
     CONSTRAINT payouts_class CHECK ((class = ANY (ARRAY['granted'::text, 'earned'::text]))),
+    CONSTRAINT payouts_fee CHECK (((fee_granted >= 0) AND (fee_earned >= 0))),
+    CONSTRAINT payouts_granted CHECK (((granted = 0) OR (granted = granted_part))),
     CONSTRAINT payouts_granted_part CHECK (((granted_part >= 0) AND (granted_part <= amount))),
-    CONSTRAINT payouts_state CHECK ((state = ANY (ARRAY['pending'::text, 'available'::text, 'reversed'::text])))
+    CONSTRAINT payouts_state CHECK ((state = ANY (ARRAY['pending'::text, 'available'::text, 'reversed'::text]))),
+    CONSTRAINT payouts_whole CHECK (((class = 'granted'::text) = (granted = amount)))
 );
 
 CREATE TABLE public.redemptions (
@@ -567,9 +576,11 @@ CREATE TABLE public.tasks (
     slots integer NOT NULL,
     frozen integer DEFAULT 0 NOT NULL,
     paused_at timestamp with time zone,
+    fee bigint DEFAULT 0 NOT NULL,
     CONSTRAINT tasks_escrow_earned CHECK ((escrow_earned >= 0)),
     CONSTRAINT tasks_escrow_granted CHECK ((escrow_granted >= 0)),
-    CONSTRAINT tasks_escrow_slots CHECK (((escrow_granted + escrow_earned) = (reward * slots))),
+    CONSTRAINT tasks_escrow_slots CHECK (((escrow_granted + escrow_earned) = ((reward + fee) * slots))),
+    CONSTRAINT tasks_fee CHECK ((fee >= 0)),
     CONSTRAINT tasks_live_has_clock CHECK (((state = ANY (ARRAY['settled'::text, 'cancelled'::text, 'expired'::text])) = (due_at IS NULL))),
     CONSTRAINT tasks_mode CHECK ((mode = ANY (ARRAY['exclusive'::text, 'open'::text]))),
     CONSTRAINT tasks_reward CHECK ((reward > 0)),
@@ -602,7 +613,7 @@ CREATE TABLE public.transfers (
     CONSTRAINT transfers_amount CHECK ((amount > 0)),
     CONSTRAINT transfers_credit_class CHECK ((credit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT transfers_debit_class CHECK ((debit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
-    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text, 'redeem'::text, 'redeem_refund'::text, 'voucher'::text]))),
+    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text, 'redeem'::text, 'redeem_refund'::text, 'voucher'::text, 'fee'::text, 'fee_refund'::text]))),
     CONSTRAINT transfers_order CHECK (((kind = ANY (ARRAY['redeem'::text, 'redeem_refund'::text])) = (order_id IS NOT NULL))),
     CONSTRAINT transfers_two_accounts CHECK ((debit <> credit))
 );
@@ -791,6 +802,8 @@ ALTER TABLE ONLY public.wallets
 
 CREATE INDEX accounts_referred ON public.accounts USING btree (referred_by, id) WHERE (referred_by IS NOT NULL);
 
+CREATE INDEX accounts_verified ON public.accounts USING btree (id) WHERE ((verified_at IS NOT NULL) AND (established_at IS NULL));
+
 CREATE INDEX admin_actions_subject ON public.admin_actions USING btree (subject_id, id);
 
 CREATE INDEX api_keys_account ON public.api_keys USING btree (account_id);
@@ -870,6 +883,8 @@ CREATE INDEX task_skills_newest ON public.task_skills USING btree (skill, task_i
 CREATE INDEX task_skills_reward ON public.task_skills USING btree (skill, reward, task_id);
 
 CREATE INDEX tasks_due ON public.tasks USING btree (due_at) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX tasks_holding ON public.tasks USING btree (publisher_id, id) INCLUDE (escrow_granted, escrow_earned) WHERE (due_at IS NOT NULL);
 
 CREATE INDEX tasks_open_deadline ON public.tasks USING btree (deadline, id) WHERE (state = 'open'::text);
 

@@ -148,8 +148,13 @@ func (h *Handlers) showWallet(r *request) (answer, error) {
 		return answer{}, err
 	}
 	w, err := h.Store.Wallet(r.ctx(), r.actor.Account)
-	return answer{json: walletShape(w), page: func(ctx context.Context) (views.Screen, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	held, err := h.Store.Holding(r.ctx(), r.actor.Account, maxHeld)
+	return answer{json: walletShape(w).withHeld(held), page: func(ctx context.Context) (views.Screen, error) {
 		v, err := h.walletView(ctx, r, w, f)
+		v.Held = held
 		return views.Wallet(ctx, v), err
 	}}, err
 }
@@ -178,7 +183,7 @@ func entryFilter(r *request) (market.EntryFilter, error) {
 	}
 	f := market.EntryFilter{Limit: q.limit()}
 	kinds := []string{}
-	for _, k := range market.TransferKinds() {
+	for _, k := range market.WalletKinds() {
 		kinds = append(kinds, string(k))
 	}
 	f.Kind = market.TransferKind(q.choice("kind", "", kinds...))

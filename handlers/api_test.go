@@ -76,8 +76,14 @@ func (c *trips) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)
 
 func newServer(t testing.TB, mutate ...func(*handlers.Options)) *server {
 	t.Helper()
+	return newServerOf(t, func(*store.Options) {}, mutate...)
+}
+
+// newServerOf is newServer on a store with other options.
+func newServerOf(t testing.TB, options func(*store.Options), mutate ...func(*handlers.Options)) *server {
+	t.Helper()
 	s := &server{trips: &trips{}, log: &syncBuffer{}}
-	s.store = storetest.New(t, func(o *store.Options) { o.Tracer = s.trips })
+	s.store = storetest.New(t, func(o *store.Options) { o.Tracer = s.trips }, options)
 	verifier := pool.New(pool.Options{Command: []string{"/proc/self/exe"}, Env: []string{workerEnv + "=1"}, Workers: 2, Logger: slog.New(slog.NewTextHandler(s.log, nil))})
 	t.Cleanup(verifier.Close)
 	o := handlers.Options{Store: s.store, Verifier: verifier, Logger: slog.New(slog.NewTextHandler(s.log, nil)), BaseURL: "http://test", Version: "test"}

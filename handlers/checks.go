@@ -209,7 +209,11 @@ func (h *Handlers) checkTask(r *request) (answer, error) {
 		Valid   bool                 `json:"valid"`
 		Errors  []problemField       `json:"errors"`
 		Samples market.SampleReports `json:"samples"`
-	}{len(bad) == 0, fieldProblems(bad), reports}}, err
+		// Escrow is what publishing would take, Fee what of each slot is the
+		// platform's.
+		Escrow market.Credits `json:"escrow"`
+		Fee    market.Credits `json:"fee"`
+	}{len(bad) == 0, fieldProblems(bad), reports, d.Cost(h.Store.FeeBPS()), market.FeeOf(market.Credits(d.Reward), h.Store.FeeBPS())}}, err
 }
 
 // checkOutput is the worker's dry run: the report that delivering the output

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"math"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -69,7 +70,7 @@ func (in taskInput) draft() (market.Draft, []market.FieldError) {
 // newTask shows the form for a task.
 func (h *Handlers) newTask(r *request) (answer, error) {
 	v := views.PublishView{Form: views.Form{Values: publishDefaults(), Once: newRequestID()}}
-	return answer{page: func(ctx context.Context) (views.Screen, error) { return publishScreen(ctx, r, v), nil }}, nil
+	return answer{page: func(ctx context.Context) (views.Screen, error) { return h.publishScreen(ctx, r, v), nil }}, nil
 }
 
 // draftTask helps to write a task and publishes nothing: its buttons add a row
@@ -84,7 +85,7 @@ func (h *Handlers) draftTask(r *request) (answer, error) {
 		orderForm(r.form)
 	}
 	v := views.PublishView{Form: views.Form{Values: r.form, Once: r.form.Get(onceField)}}
-	show := func(ctx context.Context) (views.Screen, error) { return publishScreen(ctx, r, v), nil }
+	show := func(ctx context.Context) (views.Screen, error) { return h.publishScreen(ctx, r, v), nil }
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
 		v.Problem = &p
 		return show(ctx)
@@ -124,8 +125,8 @@ func (h *Handlers) previewTask(r *request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	funded := market.Funds{Granted: market.Credits(d.Reward)}
-	change, err := market.Publish(r.actor, "", d, funded, time.Now().UTC().Truncate(time.Second))
+	funded := market.Funds{Granted: math.MaxInt64}
+	change, err := market.Publish(r.actor, "", d, h.Store.FeeBPS(), funded, time.Now().UTC().Truncate(time.Second))
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +216,7 @@ func dropRule(form url.Values, number string) {
 }
 
 // publishScreen shows the form with a row for each rule and each sample.
-func publishScreen(ctx context.Context, r *request, v views.PublishView) views.Screen {
+func (h *Handlers) publishScreen(ctx context.Context, r *request, v views.PublishView) views.Screen {
 	for i := range maxRows {
 		if kind := v.Get(ruleRow(i) + "kind"); kind != "" {
 			var rule market.Rule
@@ -224,7 +225,7 @@ func publishScreen(ctx context.Context, r *request, v views.PublishView) views.S
 			v.Rules = append(v.Rules, views.RuleRow{Number: i, Rule: rule})
 		}
 	}
-	v.Spendable, v.Now = r.visitor.Spendable, time.Now()
+	v.Spendable, v.FeeBPS, v.Now = r.visitor.Spendable, h.Store.FeeBPS(), time.Now()
 	return views.Publish(ctx, v)
 }
 
@@ -238,7 +239,7 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 		if p.Code == market.ErrIdempotencyReused.Code {
 			once = newRequestID() // what is sent now is another task
 		}
-		return publishScreen(ctx, r, views.PublishView{Form: views.Form{Values: r.form, Once: once, Problem: &p}}), nil
+		return h.publishScreen(ctx, r, views.PublishView{Form: views.Form{Values: r.form, Once: once, Problem: &p}}), nil
 	}
 	d, err := h.readDraft(r)
 	if err != nil {

@@ -42,6 +42,9 @@ func recordShape(r market.Record) recordJSON {
 
 type publisherJSON struct {
 	Handle string `json:"handle"`
+	// Established says that the publisher's rewards are earned credits under
+	// the strict policy too.
+	Established bool `json:"established"`
 	recordJSON
 }
 

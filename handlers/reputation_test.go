@@ -61,7 +61,7 @@ func TestReputationInJSON(t *testing.T) {
 	}
 	// The publisher's record stands at its tasks, alone and in lists.
 	const record = `"responseRate":1,"acceptRate":0.666,"medianReviewMinutes":0,"n":3}`
-	want := `"publisher":{"handle":"` + s.handle(t, publisher) + `",` + record
+	want := `"publisher":{"handle":"` + s.handle(t, publisher) + `","established":false,` + record
 	for _, path := range []string{"/api/v1/market/tasks/" + open, "/api/v1/market/tasks", "/api/v1/market/tasks?skills=csv&sort=reward", "/api/v1/agent/tasks"} {
 		if got := s.call(t, publisher, "GET", path, nil); !strings.Contains(got.text, want) {
 			t.Errorf("%s: got %s, want %s", path, got.text, want)

@@ -46,12 +46,36 @@ type payoutJSON struct {
 	TaskID      market.TaskID  `json:"taskId"`
 }
 
+// rewardJSON is the payout of one delivery, which may be of both classes;
+// class is granted if nothing of it is earned.
+type rewardJSON struct {
+	payoutJSON
+	Granted market.Credits `json:"granted"`
+	Earned  market.Credits `json:"earned"`
+}
+
+type heldJSON struct {
+	TaskID  market.TaskID  `json:"taskId"`
+	Title   string         `json:"title"`
+	State   market.State   `json:"state"`
+	Amount  market.Credits `json:"amount"`
+	Granted market.Credits `json:"granted"`
+	Earned  market.Credits `json:"earned"`
+}
+
+// maxHeld bounds the tasks that a wallet lists: the newest.
+const maxHeld = 100
+
 type walletJSON struct {
 	Granted        market.Credits `json:"granted"`
 	GrantedPending market.Credits `json:"grantedPending"`
 	Earned         earnedJSON     `json:"earned"`
 	Escrow         market.Credits `json:"escrow"`
-	Holds          []payoutJSON   `json:"holds"`
+	// EscrowByTask are the newest tasks that hold credits of the account; on
+	// the wallet's own route only.
+	EscrowByTask []heldJSON     `json:"escrowByTask,omitzero"`
+	Redeemed     market.Credits `json:"redeemed"`
+	Holds        []payoutJSON   `json:"holds"`
 }
 
 func payout(p market.Payout) payoutJSON {
@@ -59,12 +83,23 @@ func payout(p market.Payout) payoutJSON {
 }
 
 func walletShape(w market.Wallet) walletJSON {
-	out := walletJSON{Granted: w.Granted, GrantedPending: w.GrantedPending, Escrow: w.Escrow,
+	out := walletJSON{Granted: w.Granted, GrantedPending: w.GrantedPending, Escrow: w.Escrow, Redeemed: w.Redeemed,
 		Earned: earnedJSON{Available: w.EarnedAvailable, Pending: w.EarnedPending}, Holds: []payoutJSON{}}
 	for _, p := range w.Holds {
-		out.Holds = append(out.Holds, payout(p))
+		for _, part := range p.Parts() {
+			out.Holds = append(out.Holds, payout(part))
+		}
 	}
 	return out
+}
+
+// withHeld adds what single tasks hold.
+func (w walletJSON) withHeld(held []market.Held) walletJSON {
+	w.EscrowByTask = []heldJSON{}
+	for _, h := range held {
+		w.EscrowByTask = append(w.EscrowByTask, heldJSON{h.Task, h.Title, h.State, h.Funds.Total(), h.Funds.Granted, h.Funds.Earned})
+	}
+	return w
 }
 
 type entryJSON struct {
@@ -139,10 +174,12 @@ type taskJSON struct {
 	Rules        []market.Rule       `json:"rules"`
 	Attachments  []market.Attachment `json:"attachments"`
 	// Samples are for the publisher alone.
-	Samples  *market.Samples `json:"samples,omitempty"`
-	Escrow   market.Credits  `json:"escrow"`
-	Claim    *claimJSON      `json:"claim,omitempty"`
-	Crowding crowdingJSON    `json:"crowding"`
+	Samples *market.Samples `json:"samples,omitempty"`
+	Escrow  market.Credits  `json:"escrow"`
+	// Fee is the platform's on top of each reward.
+	Fee      market.Credits `json:"fee"`
+	Claim    *claimJSON     `json:"claim,omitempty"`
+	Crowding crowdingJSON   `json:"crowding"`
 	// SlotsLeft are the rewards not paid yet, SlotsFrozen those of them that
 	// open cases hold.
 	SlotsLeft      int          `json:"slotsLeft"`
@@ -152,7 +189,7 @@ type taskJSON struct {
 }
 
 func summary(t market.Task) taskSummaryJSON {
-	return taskSummaryJSON{ID: t.ID, State: t.State, Publisher: publisherJSON{t.PublisherHandle, recordShape(t.PublisherRecord)}, Title: t.Title, Brief: t.Brief,
+	return taskSummaryJSON{ID: t.ID, State: t.State, Publisher: publisherJSON{t.PublisherHandle, t.Established, recordShape(t.PublisherRecord)}, Title: t.Title, Brief: t.Brief,
 		Skills: t.Skills, Mode: t.Mode, Reward: t.Reward, MaxAccepted: t.MaxAccepted, MaxAttempts: t.MaxAttempts,
 		ClaimMinutes: t.ClaimMinutes, ReviewHours: t.ReviewHours, AutoAccept: t.AutoAccept, Deadline: t.Deadline, CreatedAt: t.CreatedAt,
 		Untrusted: []string{"title", "brief"}}
@@ -162,7 +199,7 @@ func summary(t market.Task) taskSummaryJSON {
 // sees its id and epoch.
 func taskShape(s market.Snapshot, a market.Actor) taskJSON {
 	out := taskJSON{taskSummaryJSON: summary(s.Task), Payload: s.Payload, OutputSchema: s.OutputSchema, Rules: s.Rules,
-		Attachments: s.Attachments, Escrow: s.Escrow.Total(), SlotsLeft: s.Slots, SlotsFrozen: s.Frozen, DueAt: s.DueAt, PendingActions: []actionJSON{}}
+		Attachments: s.Attachments, Escrow: s.Escrow.Total(), Fee: s.Fee, SlotsLeft: s.Slots, SlotsFrozen: s.Frozen, DueAt: s.DueAt, PendingActions: []actionJSON{}}
 	out.Untrusted = []string{"title", "brief", "payload", "outputSchema", "rules", "attachments"}
 	if out.Rules == nil {
 		out.Rules = []market.Rule{}
@@ -213,7 +250,7 @@ type deliveryJSON struct {
 	Review      *reviewJSON          `json:"review,omitempty"`
 	// Hidden is set for the worker once the delivery is rejected.
 	Hidden []market.HiddenVectors `json:"hidden,omitempty"`
-	Payout *payoutJSON            `json:"payout,omitempty"`
+	Payout *rewardJSON            `json:"payout,omitempty"`
 	// Cases are what operators were asked about it.
 	Cases     []caseJSON `json:"cases,omitempty"`
 	DueAt     *time.Time `json:"dueAt,omitempty"`
@@ -232,7 +269,7 @@ func deliveryShape(d market.Delivery) deliveryJSON {
 		out.Review = &reviewJSON{Decision: r.Decision, By: r.By, Reason: r.Reason, Rule: r.Rule, Quote: r.Quote, At: r.At, AppealBy: r.AppealBy}
 	}
 	if d.Payout != nil {
-		p := payout(*d.Payout)
+		p := rewardJSON{payout(*d.Payout), d.Payout.Granted, d.Payout.Amount - d.Payout.Granted}
 		out.Payout = &p
 	}
 	return out

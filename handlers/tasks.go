@@ -160,7 +160,7 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 	if err != nil {
 		return v, err
 	}
-	v.Form, v.Hold = f, h.Store.Hold()
+	v.Form, v.Terms = f, h.Store.Terms()
 	if v.Form.Once == "" {
 		v.Form.Once = newRequestID()
 	}

@@ -367,9 +367,13 @@ func (s Snapshot) decideObjection(a Actor, d Decision, now time.Time) Change {
 		from := Funds{Granted: y.GrantedPart, Earned: y.Amount - y.GrantedPart}
 		for _, t := range transfers(TransferReversal, from, "", Transfer{
 			Debit: PendingAccount(y.Account), Credit: WalletAccount(s.Publisher), Account: s.Publisher, Counterparty: y.Account, Task: s.ID}) {
-			t.DebitClass = y.Class
+			if y.Granted == 0 {
+				t.DebitClass = Earned
+			}
 			c.Transfers = append(c.Transfers, t)
 		}
+		c.Transfers = append(c.Transfers, transfers(TransferFeeRefund, y.Fee, "", Transfer{
+			Debit: FeesAccount, Credit: WalletAccount(s.Publisher), Account: s.Publisher, Task: s.ID})...)
 		x.State = DeliveryReversed
 	} else {
 		c.PayoutChange = PayoutHeld

@@ -160,7 +160,7 @@ func checkClaim(t *testing.T, before, s Snapshot, now time.Time) {
 func TestPublishMovesTheSplitIntoEscrowGrantedFirst(t *testing.T) {
 	end := deadline
 	d := Draft{Reward: 100, Deadline: &end}
-	c, err := Publish(publisher, "t1", d, Funds{Granted: 30, Earned: 500}, t0)
+	c, err := Publish(publisher, "t1", d, 0, Funds{Granted: 30, Earned: 500}, t0)
 	must(t, c, err)
 	if c.Snapshot.Escrow != split || c.Snapshot.State != Open || !c.Snapshot.DueAt.Equal(deadline) ||
 		c.Snapshot.Epoch != 0 || c.Snapshot.Version != 1 {
@@ -173,7 +173,7 @@ func TestPublishMovesTheSplitIntoEscrowGrantedFirst(t *testing.T) {
 	if !slices.Equal(c.Transfers, want) {
 		t.Errorf("transfers %+v", c.Transfers)
 	}
-	if c, err := Publish(publisher, "t1", d, Funds{Granted: 30, Earned: 69}, t0); !errors.Is(err, ErrInsufficientCredits) || len(c.Transfers) != 0 {
+	if c, err := Publish(publisher, "t1", d, 0, Funds{Granted: 30, Earned: 69}, t0); !errors.Is(err, ErrInsufficientCredits) || len(c.Transfers) != 0 {
 		t.Errorf("one credit short: %v, %+v", err, c.Transfers)
 	}
 }

@@ -145,7 +145,7 @@ func TestDraftCleanFillsInDefaults(t *testing.T) {
 	if d.Mode != "exclusive" || !slices.Equal(d.Skills, []string{"generalist"}) || !d.Deadline.Equal(t0.AddDate(0, 0, 30)) {
 		t.Errorf("mode %q, skills %q, deadline %v", d.Mode, d.Skills, d.Deadline)
 	}
-	c, err := Publish(publisher, "t", d, Funds{Earned: 100}, t0)
+	c, err := Publish(publisher, "t", d, 0, Funds{Earned: 100}, t0)
 	must(t, c, err)
 	s := c.Snapshot
 	if s.ClaimMinutes != 60 || s.ReviewHours != 72 || s.MaxAttempts != 3 || s.MaxAccepted != 1 {

@@ -44,7 +44,9 @@ func TestLeave(t *testing.T) {
 	}
 	ways := map[string]func(Snapshot, time.Time) (Change, error){
 		"last fail": last(VerdictFail),
-		"lease end": func(s Snapshot, now time.Time) (Change, error) { return s.Tick(ClockIDs{}, hold, now), nil },
+		"lease end": func(s Snapshot, now time.Time) (Change, error) {
+			return s.Tick(ClockIDs{}, Terms{Hold: hold}, now), nil
+		},
 	}
 	for name, way := range ways {
 		for _, c := range []struct {
@@ -103,7 +105,7 @@ func TestCaseRunsSevenDaysThenReopensOrExpiresAndWithdrawsTheDelivery(t *testing
 		if late {
 			want, s.Deadline = Expired, *s.DueAt
 		}
-		c := s.Tick(ClockIDs{Payout: "po"}, hold, *s.DueAt)
+		c := s.Tick(ClockIDs{Payout: "po"}, Terms{Hold: hold}, *s.DueAt)
 		if c.Event != EventCaseClosed || c.Snapshot.State != want || c.Snapshot.Delivery.State != DeliveryWithdrawn || c.Snapshot.CaseUntil != nil {
 			t.Errorf("late %v: %s %s %s %v", late, c.Event, c.Snapshot.State, c.Snapshot.Delivery.State, c.Snapshot.CaseUntil)
 		}

@@ -166,7 +166,7 @@ func (c *Change) withdrawnExclusive(now time.Time) {
 	c.leave(now)
 }
 
-func (s Snapshot) tickExclusive(ids ClockIDs, hold time.Duration, now time.Time) Change {
+func (s Snapshot) tickExclusive(ids ClockIDs, terms Terms, now time.Time) Change {
 	pending := s.Delivery != nil && s.Delivery.State == DeliveryPending
 	switch {
 	case s.State == Open:
@@ -183,7 +183,7 @@ func (s Snapshot) tickExclusive(ids ClockIDs, hold time.Duration, now time.Time)
 		c.closeUnpaid(CaseSilence, now)
 		return c
 	case pending && s.Delivery.Report.Verdict != VerdictError:
-		return s.settle(EventSilenceAccept, BySilence, Payment{ids.Payout, hold}, now)
+		return s.settle(EventSilenceAccept, BySilence, Payment{ids.Payout, terms}, now)
 	case pending:
 		c := s.change(EventCaseOpened)
 		c.openCase(Case{ID: ids.Case, Kind: CaseError}, now)

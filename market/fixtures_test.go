@@ -66,7 +66,7 @@ func published(t *testing.T) Snapshot {
 	end := deadline
 	d := Draft{Title: "Poem", Brief: brief, Mode: ModeExclusive, Reward: 100, Deadline: &end,
 		Rules: []Rule{{Name: "tone", Kind: RuleManual, Text: "be wet"}}}
-	c, err := Publish(publisher, "t1", d, Funds{Granted: 30, Earned: 500}, t0)
+	c, err := Publish(publisher, "t1", d, 0, Funds{Granted: 30, Earned: 500}, t0)
 	return reload(must(t, c, err))
 }
 
@@ -78,7 +78,7 @@ func claimedAt(t *testing.T, s Snapshot, now time.Time) Snapshot {
 
 func delivered(t *testing.T, s Snapshot, v Verdict, now time.Time) Snapshot {
 	t.Helper()
-	c, err := s.Deliver(holder, "d1", s.Claim.ID, s.Claim.Epoch, Package{Output: json.RawMessage(`1`), SummaryText: "x"}, report(v), Payment{"po", hold}, now)
+	c, err := s.Deliver(holder, "d1", s.Claim.ID, s.Claim.Epoch, Package{Output: json.RawMessage(`1`), SummaryText: "x"}, report(v), Payment{"po", Terms{Hold: hold}}, now)
 	return reload(must(t, c, err))
 }
 
@@ -102,7 +102,7 @@ func standing(t *testing.T, name string) (Snapshot, time.Time) {
 		c, err := s.Cancel(publisher, t0)
 		return reload(must(t, c, err)), t0.Add(time.Minute)
 	case "expired":
-		return reload(s.Tick(ClockIDs{}, hold, deadline)), deadline.Add(time.Minute)
+		return reload(s.Tick(ClockIDs{}, Terms{Hold: hold}, deadline)), deadline.Add(time.Minute)
 	}
 	s = claimedAt(t, s, claimT)
 	if name == "claimed" {
@@ -124,12 +124,12 @@ func standing(t *testing.T, name string) (Snapshot, time.Time) {
 		return s, rejectT
 	case "in_review case":
 		at := *s.DueAt
-		return reload(s.Tick(ClockIDs{}, hold, at)), at.Add(time.Hour)
+		return reload(s.Tick(ClockIDs{}, Terms{Hold: hold}, at)), at.Add(time.Hour)
 	case "in_review appeal", "claimed revise":
 		c, err := s.Reject(publisher, fair, rejectT)
 		return reload(must(t, c, err)), rejectT.Add(10 * time.Minute)
 	case "settled":
-		c, err := s.Accept(publisher, "po", hold, rejectT)
+		c, err := s.Accept(publisher, Payment{"po", Terms{Hold: hold}}, rejectT)
 		return reload(must(t, c, err)), rejectT.Add(time.Minute)
 	case "in_review appealed":
 		c, err := s.Reject(publisher, fair, rejectT)
@@ -137,7 +137,7 @@ func standing(t *testing.T, name string) (Snapshot, time.Time) {
 		return reload(must(t, c, err)), rejectT.Add(20 * time.Minute)
 	case "settled silent", "settled objected", "settled kept", "settled reversed":
 		at := *s.DueAt
-		s = reload(s.Tick(ClockIDs{Payout: "po"}, hold, at))
+		s = reload(s.Tick(ClockIDs{Payout: "po"}, Terms{Hold: hold}, at))
 		if name == "settled silent" {
 			return s, at.Add(hold - time.Second)
 		}
@@ -162,7 +162,7 @@ var decisions = events[len(events)-5:]
 
 func apply(s Snapshot, event string, a Actor, now time.Time) (Change, error) {
 	deliver := func(v Verdict) (Change, error) {
-		return s.Deliver(a, "d2", claim, 0, Package{Output: json.RawMessage(`1`), SummaryText: "x"}, report(v), Payment{"po", hold}, now)
+		return s.Deliver(a, "d2", claim, 0, Package{Output: json.RawMessage(`1`), SummaryText: "x"}, report(v), Payment{"po", Terms{Hold: hold}}, now)
 	}
 	switch event {
 	case "claim":
@@ -181,7 +181,7 @@ func apply(s Snapshot, event string, a Actor, now time.Time) (Change, error) {
 	case "deliver error":
 		return deliver(VerdictError)
 	case "accept":
-		return s.Accept(a, "po", hold, now)
+		return s.Accept(a, Payment{"po", Terms{Hold: hold}}, now)
 	case "reject":
 		return s.Reject(a, fair, now)
 	case "withdraw":
@@ -194,9 +194,9 @@ func apply(s Snapshot, event string, a Actor, now time.Time) (Change, error) {
 		return s.Object(a, "k2", "not what it says", now)
 	case "uphold", "overturn", "split", "keep", "reverse":
 		outcome := map[string]CaseOutcome{"uphold": CaseUpheld, "overturn": CaseOverturned, "split": CaseSplit, "keep": CaseKept, "reverse": CaseReversed}
-		return s.Decide(a, Decision{Outcome: outcome[event], Share: splitShare, Note: "so be it"}, Payment{"po", hold}, now)
+		return s.Decide(a, Decision{Outcome: outcome[event], Share: splitShare, Note: "so be it"}, Payment{"po", Terms{Hold: hold}}, now)
 	case "tick":
-		return s.Tick(ClockIDs{Payout: "po"}, hold, *s.DueAt), nil
+		return s.Tick(ClockIDs{Payout: "po"}, Terms{Hold: hold}, *s.DueAt), nil
 	}
 	panic(event)
 }

@@ -59,7 +59,7 @@ func everyChange(t *testing.T, f func(a Actor, c Change)) {
 		s, _ := standing(t, name)
 		if s.DueAt != nil {
 			s.Deadline = *s.DueAt
-			f(Actor{}, s.Tick(ClockIDs{Payout: "po", Case: "k9"}, hold, *s.DueAt))
+			f(Actor{}, s.Tick(ClockIDs{Payout: "po", Case: "k9"}, Terms{Hold: hold}, *s.DueAt))
 		}
 		if s.Case != nil && s.Case.Kind == CaseObjection {
 			f(Actor{}, s.TickCase(s.Case.DueAt))
@@ -104,7 +104,7 @@ func TestTableAndRulesAllowTheSame(t *testing.T) {
 		}
 	})
 	for _, mode := range []string{ModeExclusive, ModeOpen} {
-		for seed := range 150 {
+		for seed := range 500 {
 			w := newWorld(t, mode, uint64(100_000+seed))
 			for range 60 {
 				w.jump()
@@ -193,7 +193,7 @@ func TestTheClockAloneEndsEveryState(t *testing.T) {
 			if s.DueAt == nil || n > maxTicksExclusive {
 				t.Fatalf("%s: %s is due %v after %d ticks", name, s.State, s.DueAt, n)
 			}
-			s = reload(s.Tick(ClockIDs{Payout: "po", Case: "k9"}, hold, *s.DueAt))
+			s = reload(s.Tick(ClockIDs{Payout: "po", Case: "k9"}, Terms{Hold: hold}, *s.DueAt))
 		}
 		if s.Escrow != (Funds{}) || s.DueAt != nil {
 			t.Errorf("%s ended %s with %+v, due %v", name, s.State, s.Escrow, s.DueAt)

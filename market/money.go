@@ -1,6 +1,9 @@
 package market
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Credits is a whole number of credits.
 type Credits int64
@@ -45,7 +48,17 @@ type Wallet struct {
 	EarnedPending  Credits
 	// Escrow is what the account's own live tasks hold.
 	Escrow Credits
-	Holds  []Payout
+	// Redeemed is what was ever paid for goods, less what was given back.
+	Redeemed Credits
+	Holds    []Payout
+}
+
+// Held is what one live task of its publisher holds.
+type Held struct {
+	Task  TaskID
+	Title string
+	State State
+	Funds Funds
 }
 
 // Ledger account names. A transfer's debit and credit are such names.
@@ -59,8 +72,14 @@ const (
 	VouchersAccount = "platform:vouchers"
 )
 
-// RedemptionsAccount takes the price of goods.
-const RedemptionsAccount = "platform:redemptions"
+// RedemptionsAccount takes the price of goods, FeesAccount the platform's fees.
+const (
+	RedemptionsAccount = "platform:redemptions"
+	FeesAccount        = "platform:fees"
+)
+
+// PlatformID is the account that stands for the operators' site itself.
+const PlatformID AccountID = "00000000-0000-7000-8000-000000000001"
 
 // TransferKind says why credits moved.
 type TransferKind string
@@ -77,6 +96,9 @@ const (
 	TransferReferral TransferKind = "referral" // platform → the referrer's wallet
 	TransferVoucher  TransferKind = "voucher"  // platform → wallet, for a code
 
+	TransferFee       TransferKind = "fee"        // escrow → platform, with a payout
+	TransferFeeRefund TransferKind = "fee_refund" // platform → the publisher's wallet, with a reversal
+
 	TransferRedeem       TransferKind = "redeem"        // wallet → platform, for a good
 	TransferRedeemRefund TransferKind = "redeem_refund" // platform → wallet, for a refused order
 )
@@ -84,7 +106,12 @@ const (
 // TransferKinds lists every kind.
 func TransferKinds() []TransferKind {
 	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease, TransferReversal, TransferReferral,
-		TransferVoucher, TransferRedeem, TransferRedeemRefund}
+		TransferVoucher, TransferFee, TransferFeeRefund, TransferRedeem, TransferRedeemRefund}
+}
+
+// WalletKinds are those that a wallet has lines of.
+func WalletKinds() []TransferKind {
+	return slices.DeleteFunc(TransferKinds(), func(k TransferKind) bool { return k == TransferFee })
 }
 
 // Transfer moves a positive amount from the debit to the credit account. The
@@ -131,18 +158,30 @@ type EntryFilter struct {
 	Limit  int
 }
 
-// Payout is an earned reward: pending until AvailableAt, then released.
+// Payout is a reward of a delivery: pending until AvailableAt, then released.
 type Payout struct {
 	ID       PayoutID
 	Account  AccountID
 	Task     TaskID
 	Delivery DeliveryID
 	Amount   Credits
-	Class    Class
-	// GrantedPart is how much of it was granted credits in the escrow.
+	// Class is granted if all of it is; Granted is how much is.
+	Class   Class
+	Granted Credits
+	// GrantedPart is how much of it was granted credits in the escrow, and
+	// Fee what the platform took from there, by class.
 	GrantedPart Credits
+	Fee         Funds
 	AvailableAt time.Time
 	HoldReason  string
+}
+
+// Parts are the payout as one of each class that it has.
+func (p Payout) Parts() []Payout {
+	granted, earned := p, p
+	granted.Class, granted.Amount = Granted, p.Granted
+	earned.Class, earned.Amount = Earned, p.Amount-p.Granted
+	return slices.DeleteFunc([]Payout{earned, granted}, func(x Payout) bool { return x.Amount == 0 })
 }
 
 // HoldSettlement is the ordinary reason of a hold: time to find mistakes.

@@ -127,7 +127,7 @@ func resumed(due *time.Time, pause time.Duration, latest time.Time) *time.Time {
 
 // tickOpen acts for the delivery that is due first, or for the deadline if
 // that came before.
-func (s Snapshot) tickOpen(ids ClockIDs, hold time.Duration, now time.Time) Change {
+func (s Snapshot) tickOpen(ids ClockIDs, terms Terms, now time.Time) Change {
 	d := s.Delivery
 	if s.State == Open && (d == nil || d.DueAt.After(s.Deadline)) {
 		c := s.change(EventDeadlinePassed)
@@ -153,7 +153,7 @@ func (s Snapshot) tickOpen(ids ClockIDs, hold time.Duration, now time.Time) Chan
 		return c
 	default:
 		c := s.change(EventSilenceAccept)
-		c.pay(*d, s.Reward, BySilence, Payment{ids.Payout, hold}, now)
+		c.pay(*d, s.Reward, BySilence, Payment{ids.Payout, terms}, now)
 		c.rest(s.everyOther(), now)
 		return c
 	}

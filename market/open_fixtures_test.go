@@ -19,9 +19,9 @@ func openWorld(t *testing.T, slots int64, auto bool) *world {
 	d := Draft{Title: "Poem", Brief: brief, Mode: ModeOpen, Reward: 100, MaxAccepted: &slots, Deadline: &end, AutoAccept: auto,
 		Rules: []Rule{{Name: "tone", Kind: RuleManual, Text: "be wet"}}}
 	have := Funds{Granted: 30, Earned: 500}
-	w := &world{t: t, now: t0, attempts: map[AccountID]int{}, seen: map[Event]int{}, made: map[step]bool{}, total: have.Total(),
+	w := &world{t: t, now: t0, attempts: map[AccountID]int{}, seen: map[Event]int{}, made: map[step]bool{}, total: have.Total(), granted: have.Granted, terms: Terms{Hold: hold},
 		ledger: map[string]Funds{WalletAccount(publisher.Account): have}}
-	c, err := Publish(publisher, "t1", d, have, t0)
+	c, err := Publish(publisher, "t1", d, 0, have, t0)
 	w.commit(must(t, c, err))
 	return w
 }
@@ -37,7 +37,7 @@ func (w *world) at(now time.Time, event string, a Actor, named DeliveryID) {
 	switch {
 	case delivers:
 		c, err = w.snapshot(a, "").Deliver(a, named, "", 0, Package{Output: json.RawMessage(`1`), SummaryText: "x"},
-			report(Verdict(v)), Payment{PayoutID("po" + named), hold}, now)
+			report(Verdict(v)), Payment{PayoutID("po" + named), Terms{Hold: hold}}, now)
 	case event == "appeal":
 		c, err = w.snapshot(a, named).Appeal(a, CaseID("k"+named), "unfair", now)
 	default:
@@ -135,7 +135,7 @@ func tryOpen(w *world, event string, a Actor) (Snapshot, Change, error) {
 	case "tick":
 		w.now = *w.task.DueAt
 		s := w.snapshot(Actor{}, "")
-		return s, s.Tick(ClockIDs{Payout: "po", Case: "k9"}, hold, w.now), nil
+		return s, s.Tick(ClockIDs{Payout: "po", Case: "k9"}, Terms{Hold: hold}, w.now), nil
 	case "case silence":
 		s := w.snapshot(Actor{}, "d1")
 		w.now = s.Case.DueAt

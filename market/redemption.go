@@ -348,6 +348,9 @@ const (
 
 	ActionVouchersMade    = "vouchers_made"
 	ActionVouchersRevoked = "vouchers_revoked"
+
+	ActionVerified   = "account_verified"
+	ActionUnverified = "account_unverified"
 )
 
 // AdminActions lists every action.

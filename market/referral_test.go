@@ -18,7 +18,7 @@ func TestWhoEarnsAReferral(t *testing.T) {
 	} {
 		s, now := standing(t, "in_review pass")
 		s.Referrer = c.referrer
-		accepted, err := s.Accept(publisher, "po", hold, now)
+		accepted, err := s.Accept(publisher, Payment{"po", Terms{Hold: hold}}, now)
 		change := must(t, accepted, err)
 		if got := change.Referrer != ""; got != c.want || (got && change.Referrer != c.referrer) {
 			t.Errorf("%s: the bonus goes to %q, want any: %v", c.name, change.Referrer, c.want)
@@ -29,7 +29,7 @@ func TestWhoEarnsAReferral(t *testing.T) {
 	}
 	s, _ := standing(t, "in_review pass")
 	s.Referrer = other.Account
-	if c := s.Tick(ClockIDs{Payout: "po"}, hold, *s.DueAt); c.Event != EventSilenceAccept || c.Referrer != other.Account {
+	if c := s.Tick(ClockIDs{Payout: "po"}, Terms{Hold: hold}, *s.DueAt); c.Event != EventSilenceAccept || c.Referrer != other.Account {
 		t.Errorf("%s by silence pays %q, want the referrer", c.Event, c.Referrer)
 	}
 	if c, err := s.Reject(publisher, fair, rejectT); err != nil || c.Referrer != "" {
@@ -43,7 +43,7 @@ func TestWhoEarnsAReferral(t *testing.T) {
 		if outcome == CaseSplit {
 			d.Share = 5000
 		}
-		c, err := s.Decide(operator, d, Payment{"po", hold}, now)
+		c, err := s.Decide(operator, d, Payment{"po", Terms{Hold: hold}}, now)
 		if must(t, c, err); c.Referrer != want {
 			t.Errorf("%s pays %q, want %q", outcome, c.Referrer, want)
 		}

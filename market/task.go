@@ -67,6 +67,8 @@ type Task struct {
 	Publisher AccountID
 	// PublisherHandle is filled in by the store for showing.
 	PublisherHandle string
+	// Established says that the publisher is: see Terms.Strict.
+	Established bool
 	// PublisherRecord is filled in by the store for showing.
 	PublisherRecord Record
 	State           State
@@ -76,11 +78,13 @@ type Task struct {
 	// are told apart.
 	Epoch int64
 
-	Title        string
-	Brief        string
-	Skills       []string
-	Mode         string
-	Reward       Credits
+	Title  string
+	Brief  string
+	Skills []string
+	Mode   string
+	Reward Credits
+	// Fee is the platform's, on top of each reward; fixed at publish.
+	Fee          Credits
 	Payload      json.RawMessage
 	OutputSchema json.RawMessage // nil: any JSON
 	Rules        []Rule
@@ -131,6 +135,12 @@ type Draft struct {
 	MaxAttempts  *int64
 	MaxAccepted  *int64
 	Deadline     *time.Time
+}
+
+// Cost is what publishing takes: for each slot the reward and the fee in basis
+// points of it.
+func (d Draft) Cost(feeBPS int) Credits {
+	return (Credits(d.Reward) + FeeOf(Credits(d.Reward), feeBPS)) * Credits(orDefault(d.MaxAccepted, 1))
 }
 
 func orDefault(n *int64, d int64) int64 {

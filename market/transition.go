@@ -140,16 +140,17 @@ type Change struct {
 
 func (s Snapshot) change(e Event) Change { return Change{Event: e, Snapshot: s, Was: s.State} }
 
-// Publish makes a task of a clean draft, funded from the publisher's funds.
-func Publish(a Actor, id TaskID, d Draft, have Funds, now time.Time) (Change, error) {
-	slots := orDefault(d.MaxAccepted, 1)
-	split, err := have.Take(Credits(d.Reward * slots))
+// Publish makes a task of a clean draft, funded from the publisher's funds:
+// for each slot the reward and, on top, the fee in basis points of it.
+func Publish(a Actor, id TaskID, d Draft, feeBPS int, have Funds, now time.Time) (Change, error) {
+	slots, fee := orDefault(d.MaxAccepted, 1), FeeOf(Credits(d.Reward), feeBPS)
+	split, err := have.Take(d.Cost(feeBPS))
 	if err != nil {
 		return Change{}, err
 	}
 	t := Task{
 		ID: id, Publisher: a.Account, PublisherHandle: a.Handle, State: Open, Version: 1,
-		Title: d.Title, Brief: d.Brief, Skills: d.Skills, Mode: d.Mode, Reward: Credits(d.Reward),
+		Title: d.Title, Brief: d.Brief, Skills: d.Skills, Mode: d.Mode, Reward: Credits(d.Reward), Fee: fee,
 		Payload: d.Payload, OutputSchema: d.OutputSchema, Rules: d.Rules, Attachments: d.Attachments, AutoAccept: d.AutoAccept,
 		ClaimMinutes: int(orDefault(d.ClaimMinutes, DefaultClaimMinutes)),
 		ReviewHours:  int(orDefault(d.ReviewHours, DefaultReviewHours)),
@@ -181,29 +182,40 @@ func (s *Snapshot) close(to State) {
 	s.DueAt, s.AppealBy, s.CaseUntil, s.PausedAt = nil, nil, nil, nil
 }
 
-// Payment is what a payout of now would be called, and how long it is held.
+// Payment is what a payout of now would be called, and by which terms it is
+// made.
 type Payment struct {
-	ID   PayoutID
-	Hold time.Duration
+	ID PayoutID
+	Terms
 }
 
 // pay uses up one slot for the delivery d: the amount becomes its worker's
-// pending payout, the rest of the slot's reward goes back.
+// pending payout, the fee for it the platform's, the rest goes back.
 func (c *Change) pay(d Delivery, amount Credits, by string, p Payment, now time.Time) {
 	s := &c.Snapshot
-	slot, _ := s.Escrow.Take(s.Reward) // a live slot is covered: tasks_escrow_slots
+	slot, _ := s.Escrow.Take(s.Reward + s.Fee) // a live slot is covered: tasks_escrow_slots
 	part, _ := slot.Take(amount)
+	fee, _ := slot.minus(part).Take(s.Fee * amount / s.Reward)
+	kept, class, to := Credits(0), Earned, Earned
+	if p.Strict && !s.Established {
+		kept, to = part.Granted, ""
+	}
+	if kept == amount {
+		class = Granted
+	}
 	if d.Review == nil {
 		d.Review = &Review{Decision: DecisionAccept, By: by, At: now}
 	}
 	d.State, d.DueAt = DeliveryAccepted, nil
 	c.Payout = &Payout{ID: p.ID, Account: d.Worker, Task: s.ID, Delivery: d.ID, Amount: amount,
-		Class: Earned, GrantedPart: part.Granted, AvailableAt: now.Add(p.Hold), HoldReason: HoldSettlement}
+		Class: class, Granted: kept, GrantedPart: part.Granted, Fee: fee, AvailableAt: now.Add(p.Hold), HoldReason: HoldSettlement}
 	d.Payout = c.Payout
-	c.Transfers = append(c.Transfers, transfers(TransferPayout, part, Earned, Transfer{
+	c.Transfers = append(c.Transfers, transfers(TransferPayout, part, to, Transfer{
 		Debit: EscrowAccount(s.ID), Credit: PendingAccount(d.Worker), Account: d.Worker, Counterparty: s.Publisher, Task: s.ID})...)
-	s.Escrow = s.Escrow.minus(part)
-	c.giveBack(slot.minus(part))
+	c.Transfers = append(c.Transfers, transfers(TransferFee, fee, "", Transfer{
+		Debit: EscrowAccount(s.ID), Credit: FeesAccount, Account: PlatformID, Counterparty: s.Publisher, Task: s.ID})...)
+	s.Escrow = s.Escrow.minus(part).minus(fee)
+	c.giveBack(slot.minus(part).minus(fee))
 	s.Slots--
 	s.Delivery = &d
 	if amount == s.Reward && EarnsReferral(s.Referrer, d.Worker, s.Publisher) {
@@ -285,14 +297,13 @@ func (s Snapshot) Terminal() bool { return s.State.Terminal() }
 // Accept pays the pending delivery one slot: it becomes the worker's pending
 // payout, available after the hold. The last slot settles the task. While
 // every slot is held by a case it returns ErrSlotFrozen.
-func (s Snapshot) Accept(a Actor, id PayoutID, hold time.Duration, now time.Time) (Change, error) {
+func (s Snapshot) Accept(a Actor, p Payment, now time.Time) (Change, error) {
 	if err := s.reviewer(a); err != nil {
 		return Change{}, err
 	}
 	if err := s.undecided(); err != nil {
 		return Change{}, err
 	}
-	p := Payment{ID: id, Hold: hold}
 	if s.Mode == ModeOpen {
 		return s.acceptOpen(p, now)
 	}
@@ -408,11 +419,11 @@ func (s Snapshot) Due(now time.Time) bool { return s.DueAt != nil && !now.Before
 
 // Tick makes the transition of a clock that has run out. The snapshot must be
 // one for the clock: Delivery is the one that is due first.
-func (s Snapshot) Tick(ids ClockIDs, hold time.Duration, now time.Time) Change {
+func (s Snapshot) Tick(ids ClockIDs, terms Terms, now time.Time) Change {
 	if s.Mode == ModeOpen {
-		return s.tickOpen(ids, hold, now)
+		return s.tickOpen(ids, terms, now)
 	}
-	return s.tickExclusive(ids, hold, now)
+	return s.tickExclusive(ids, terms, now)
 }
 
 // ClockIDs are what the clock would call a payout or a case.

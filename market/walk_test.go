@@ -76,7 +76,7 @@ func (w *world) event(actors []Actor) {
 		}
 		return a
 	}
-	pay := Payment{PayoutID(w.id("po")), hold}
+	pay := Payment{PayoutID(w.id("po")), w.terms}
 	var c Change
 	var err error
 	switch r.IntN(17) {
@@ -92,9 +92,9 @@ func (w *world) event(actors []Actor) {
 			Package{Output: json.RawMessage(`1`), SummaryText: "x"}, report(v), pay, w.now)
 	case 8:
 		if r.IntN(3) == 0 && pending != "" {
-			c, err = w.snapshot(publisher, pending).Accept(publisher, pay.ID, hold, w.now)
+			c, err = w.snapshot(publisher, pending).Accept(publisher, pay, w.now)
 		} else {
-			c, err = w.snapshot(a, some).Accept(a, pay.ID, hold, w.now)
+			c, err = w.snapshot(a, some).Accept(a, pay, w.now)
 		}
 	case 9:
 		c, err = w.snapshot(publisher, pending).Reject(publisher, fair, w.now)
@@ -142,13 +142,15 @@ func newWorld(t *testing.T, mode string, seed uint64) *world {
 	w.wallet = have
 	w.ledger[WalletAccount(publisher.Account)] = have
 	w.ledger[WalletAccount(holder.Account)] = Funds{Earned: 7}
-	w.total = have.Total() + 7
+	w.total, w.granted = have.Total()+7, have.Granted
+	w.terms = Terms{Hold: hold, Strict: r.IntN(2) == 0}
+	bps := r.IntN(3) * r.IntN(2000)
 	number := func(low, n int) *int64 { x := int64(low + r.IntN(n)); return &x }
 	end := t0.Add(time.Hour + time.Duration(r.IntN(90*24-1))*time.Hour)
 	if r.IntN(3) == 0 {
 		end = t0.Add(time.Hour + time.Duration(r.IntN(72*60))*time.Minute)
 	}
-	d := Draft{Title: "Walk", Brief: brief, Mode: mode, Reward: 1 + r.Int64N(int64(have.Total())), Deadline: &end,
+	d := Draft{Title: "Walk", Brief: brief, Mode: mode, Reward: 1 + r.Int64N(int64(have.Total())*10/14), Deadline: &end,
 		Rules:        []Rule{{Name: "tone", Kind: RuleManual, Text: "be wet"}},
 		ClaimMinutes: number(5, 600), ReviewHours: number(1, 336), MaxAttempts: number(1, 3)}
 	if mode == ModeOpen {
@@ -162,8 +164,9 @@ func newWorld(t *testing.T, mode string, seed uint64) *world {
 	if f := d.Clean(t0); len(f) > 0 {
 		t.Fatalf("the walk's own draft is wrong: %+v", f)
 	}
-	c, err := Publish(publisher, "t1", d, have, t0)
+	c, err := Publish(publisher, "t1", d, bps, have, t0)
 	must(t, c, err)
+	c.Snapshot.Established = r.IntN(3) == 0
 	w.funded = c.Snapshot.Escrow
 	w.commit(c)
 	return w
@@ -242,25 +245,30 @@ func (w *world) runOut() int {
 // slot's payout went to the delivery that won it.
 func (w *world) checkOutcome() {
 	w.t.Helper()
-	paid := map[AccountID]Credits{}
+	paid, kept, fees := map[AccountID]Credits{}, map[AccountID]Credits{}, Credits(0)
 	for _, d := range w.deliveries {
 		switch {
 		case (d.State == DeliveryAccepted || d.State == DeliveryReversed) != (d.Payout != nil):
 			w.fail("delivery %s is %s with payout %v", d.ID, d.State, d.Payout)
 		case d.State == DeliveryAccepted:
 			paid[d.Worker] += d.Payout.Amount
+			kept[d.Worker] += d.Payout.Granted
+			fees += w.task.Fee * d.Payout.Amount / w.task.Reward
 		}
 	}
 	var sum Credits
 	for _, a := range []AccountID{"p", "w", "o", "h", "x", "y"} {
 		got := w.ledger[PendingAccount(a)]
-		if got.Granted != 0 || got.Earned != paid[a] {
-			w.fail("%s has %+v pending, was paid %d", a, got, paid[a])
+		if got.Granted != kept[a] || got.Total() != paid[a] || kept[a] > 0 && !w.keeps() {
+			w.fail("%s has %+v pending, was paid %d, %d of it granted", a, got, paid[a], kept[a])
 		}
 		sum += got.Total()
 	}
 	back := w.ledger[WalletAccount(publisher.Account)]
-	if back.Total() != w.wallet.Total()-sum || sum == 0 && back != w.wallet {
+	if got := w.ledger[FeesAccount].Total(); got != fees {
+		w.fail("the platform has %d, want %d", got, fees)
+	}
+	if back.Total() != w.wallet.Total()-sum-fees || sum == 0 && back != w.wallet {
 		w.fail("%s: paid %d, publisher has %+v, had %+v", w.task.State, sum, back, w.wallet)
 	}
 }

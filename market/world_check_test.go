@@ -12,6 +12,13 @@ func (w *world) check() {
 		}
 		sum += f.Total()
 	}
+	var granted Credits
+	for _, f := range w.ledger {
+		granted += f.Granted
+	}
+	if w.keeps() && granted != w.granted {
+		w.fail("%d granted credits, there were %d: some became earned", granted, w.granted)
+	}
 	if sum != w.total {
 		w.fail("the books hold %d, want %d", sum, w.total)
 	}
@@ -23,8 +30,8 @@ func (w *world) check() {
 	switch {
 	case over && (t.Escrow != Funds{} || t.DueAt != nil || w.claim != nil || t.Slots != 0 || t.Frozen != 0 || t.PausedAt != nil):
 		w.fail("terminal task: %+v, claim %v", t, w.claim)
-	case !over && t.Escrow.Total() != t.Reward*Credits(t.Slots):
-		w.fail("live task holds %+v for %d slots of %d", t.Escrow, t.Slots, t.Reward)
+	case !over && t.Escrow.Total() != (t.Reward+t.Fee)*Credits(t.Slots):
+		w.fail("live task holds %+v for %d slots of %d and %d", t.Escrow, t.Slots, t.Reward, t.Fee)
 	case !over && (t.DueAt == nil || t.Mode == ModeExclusive && !w.ticking && !t.DueAt.After(w.now)):
 		w.fail("live task is due %v at %v", t.DueAt, w.now)
 	case !over && t.Slots != t.MaxAccepted-w.used:

@@ -21,6 +21,8 @@ type world struct {
 	attempts   map[AccountID]int
 	ledger     map[string]Funds
 	total      Credits
+	granted    Credits // how many of them
+	terms      Terms
 	wallet     Funds // what the publisher had
 	funded     Funds // what publishing took
 	seen       map[Event]int
@@ -44,6 +46,9 @@ func (w *world) id(kind string) string {
 	w.ids++
 	return kind + strconv.Itoa(w.ids)
 }
+
+// keeps reports whether rewards keep the class of what funded them.
+func (w *world) keeps() bool { return w.terms.Strict && !w.task.Established }
 
 func (w *world) paused(d Delivery) bool {
 	return w.task.PausedAt != nil && d.State == DeliveryPending && !d.InCase
@@ -205,7 +210,7 @@ func (w *world) clockIDs() ClockIDs { return ClockIDs{PayoutID(w.id("po")), Case
 func (w *world) tick() {
 	w.t.Helper()
 	w.ticking = true // several clocks may have run out at one moment
-	w.commit(w.snapshot(Actor{}, "").Tick(w.clockIDs(), hold, w.now))
+	w.commit(w.snapshot(Actor{}, "").Tick(w.clockIDs(), w.terms, w.now))
 	w.ticking = false
 }
 

@@ -94,25 +94,36 @@ var auditChecks = []auditCheck{
 	{"escrows_missing", `SELECT 'escrow_missing' AS check_name, b.account AS subject, b.amount AS want, 0::bigint AS got
 	FROM balance b
 	WHERE b.account LIKE 'escrow:%' AND NOT EXISTS (SELECT 1 FROM tasks t WHERE b.account = 'escrow:' || t.id)`},
-	// Live tasks hold the rewards of all unpaid slots.
-	{"escrow_rewards", `SELECT 'escrow_reward' AS check_name, 'escrow:' || id AS subject, reward * slots AS want, escrow_granted + escrow_earned AS got
-	FROM tasks WHERE due_at IS NOT NULL AND escrow_granted + escrow_earned <> reward * slots`},
+	// Live tasks hold the rewards of all unpaid slots, with their fees.
+	{"escrow_rewards", `SELECT 'escrow_reward' AS check_name, 'escrow:' || id AS subject, (reward + fee) * slots AS want, escrow_granted + escrow_earned AS got
+	FROM tasks WHERE due_at IS NOT NULL AND escrow_granted + escrow_earned <> (reward + fee) * slots`},
 	// Pending balances equal their payout rows.
 	{"pending", `SELECT 'pending_' || class AS check_name, account AS subject,
 		COALESCE(b.amount, 0)::bigint AS want, COALESCE(x.amount, 0)::bigint AS got
 	FROM (SELECT account, class, amount FROM balance WHERE account LIKE 'pending:%') b
 	FULL JOIN (
-		SELECT 'pending:' || account_id AS account, class, sum(amount)::bigint AS amount
-		FROM payouts WHERE state = 'pending' GROUP BY account_id, class
+		SELECT 'pending:' || account_id AS account, part.class, sum(part.amount)::bigint AS amount
+		FROM payouts y, LATERAL (VALUES ('granted', y.granted), ('earned', y.amount - y.granted)) part (class, amount)
+		WHERE y.state = 'pending' AND part.amount > 0 GROUP BY y.account_id, part.class
 	) x USING (account, class)
 	WHERE COALESCE(b.amount, 0) <> COALESCE(x.amount, 0)`},
-	// A task paid as much as it has slots used up, less what went back.
+	// A task paid, fees included, as much as it has slots used up, less what went
+	// back.
 	{"settlements", `SELECT 'settlement' AS check_name, 'task:' || t.id AS subject,
-		(t.reward * (t.max_accepted - t.slots) - COALESCE(r.back, 0))::bigint AS want, COALESCE(y.paid, 0)::bigint AS got
+		((t.reward + t.fee) * (t.max_accepted - t.slots) - COALESCE(r.back, 0))::bigint AS want, COALESCE(y.paid, 0)::bigint AS got
 	FROM tasks t
-	LEFT JOIN (SELECT task_id, sum(amount) AS paid FROM payouts GROUP BY task_id) y ON y.task_id = t.id
+	LEFT JOIN (SELECT task_id, sum(amount + fee_granted + fee_earned) AS paid FROM payouts GROUP BY task_id) y ON y.task_id = t.id
 	LEFT JOIN (SELECT task_id, sum(amount) AS back FROM transfers WHERE kind = 'refund' GROUP BY task_id) r ON r.task_id = t.id
-	WHERE t.reward * (t.max_accepted - t.slots) - COALESCE(r.back, 0) <> COALESCE(y.paid, 0)`},
+	WHERE (t.reward + t.fee) * (t.max_accepted - t.slots) - COALESCE(r.back, 0) <> COALESCE(y.paid, 0)`},
+	// Fees were taken with payouts, and given back with reversed ones.
+	{"fees", `SELECT kind AS check_name, 'task:' || task_id AS subject, COALESCE(x.amount, 0)::bigint AS want, COALESCE(y.amount, 0)::bigint AS got
+	FROM (
+		SELECT 'fee' AS kind, task_id, sum(fee_granted + fee_earned) AS amount FROM payouts WHERE fee_granted + fee_earned > 0 GROUP BY task_id
+		UNION ALL SELECT 'fee_refund', task_id, sum(fee_granted + fee_earned) FROM payouts
+			WHERE state = 'reversed' AND fee_granted + fee_earned > 0 GROUP BY task_id
+	) y
+	FULL JOIN (SELECT kind, task_id, sum(amount) AS amount FROM transfers WHERE kind IN ('fee', 'fee_refund') GROUP BY kind, task_id) x USING (kind, task_id)
+	WHERE COALESCE(x.amount, 0) <> COALESCE(y.amount, 0)`},
 	// Each accepted delivery has one payout, and no other has any.
 	{"payouts", `SELECT 'payout' AS check_name, 'delivery:' || d.id AS subject, 1::bigint AS want, count(y.id)::bigint AS got
 	FROM deliveries d LEFT JOIN payouts y ON y.delivery_id = d.id

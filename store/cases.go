@@ -44,7 +44,7 @@ func (s *Store) complete(ctx context.Context, snap *market.Snapshot) error {
 	return s.read(ctx, func(c *pgx.Conn) error {
 		var b pgx.Batch
 		b.Queue(`SELECT `+caseColumns+caseFrom+` WHERE k.delivery_id = $1 AND k.closed_at IS NULL`, string(d.ID))
-		b.Queue(`SELECT id, account_id, amount, class, granted_part, available_at, hold_reason FROM payouts WHERE delivery_id = $1`, string(d.ID))
+		b.Queue(`SELECT id, account_id, amount, class, granted, granted_part, fee_granted, fee_earned, available_at, hold_reason FROM payouts WHERE delivery_id = $1`, string(d.ID))
 		found := c.SendBatch(ctx, &b)
 		defer found.Close()
 		k, err := scanCase(found.QueryRow())
@@ -54,7 +54,7 @@ func (s *Store) complete(ctx context.Context, snap *market.Snapshot) error {
 			return err
 		}
 		y := market.Payout{Task: snap.ID, Delivery: d.ID}
-		err = found.QueryRow().Scan(&y.ID, &y.Account, &y.Amount, &y.Class, &y.GrantedPart, &y.AvailableAt, &y.HoldReason)
+		err = found.QueryRow().Scan(&y.ID, &y.Account, &y.Amount, &y.Class, &y.Granted, &y.GrantedPart, &y.Fee.Granted, &y.Fee.Earned, &y.AvailableAt, &y.HoldReason)
 		if err == nil {
 			x := *d
 			x.Payout = &y
@@ -93,7 +93,7 @@ func (s *Store) DecideCase(ctx context.Context, by Caller, id market.CaseID, d m
 	if err != nil {
 		return market.Snapshot{}, err
 	}
-	pay := market.Payment{ID: newID[market.PayoutID](), Hold: s.opts.Hold}
+	pay := market.Payment{ID: newID[market.PayoutID](), Terms: s.opts.Terms}
 	return s.transition(ctx, by, k.Task, k.Delivery, func(t market.Snapshot, now time.Time) (market.Change, error) {
 		if t.Case == nil || t.Case.ID != id {
 			return market.Change{}, market.ErrCaseClosed

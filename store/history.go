@@ -6,10 +6,11 @@ import "context"
 // a moment, HoldClocks takes it alone.
 const clocksLock = 7_461_230_053
 
-// Empty reports whether the market has no account yet, and so no task.
+// Empty reports whether nobody has an account yet.
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	var empty bool
-	err := s.db.GetContext(ctx, &empty, `SELECT NOT EXISTS (SELECT 1 FROM accounts) AND NOT EXISTS (SELECT 1 FROM tasks)`)
+	err := s.db.GetContext(ctx, &empty, `
+		SELECT NOT EXISTS (SELECT 1 FROM accounts WHERE kind <> 'platform')`)
 	return empty, translate(err)
 }
 

@@ -27,7 +27,7 @@ func TestHeldClocksStandStillForOthersOnly(t *testing.T) {
 	past := &clock{}
 	past.advance(-40 * 24 * time.Hour)
 	open := func(now func() time.Time) *store.Store {
-		s, err := store.Open(url, store.Options{Grant: 1000, Hold: time.Hour, Now: now})
+		s, err := store.Open(url, store.Options{Grant: 1000, Terms: market.Terms{Hold: time.Hour}, Now: now})
 		if err != nil {
 			t.Fatal(err)
 		}

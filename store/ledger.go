@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"guildhall/market"
 )
 
@@ -94,11 +96,13 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 			FOR UPDATE SKIP LOCKED
 		), done AS (
 			UPDATE payouts p SET state = 'available' FROM due WHERE p.id = due.id
-			RETURNING p.id, p.account_id, p.task_id, p.amount, p.class
+			RETURNING p.id, p.account_id, p.task_id, p.amount, p.granted
+		), parts AS (
+			SELECT id, account_id, task_id, 'earned' AS class, amount - granted AS amount FROM done WHERE granted < amount
+			UNION ALL SELECT id, account_id, task_id, 'granted', granted FROM done WHERE granted > 0
 		), sums AS (
 			SELECT account_id,
-				COALESCE(sum(amount) FILTER (WHERE class = 'granted'), 0)::bigint AS granted,
-				COALESCE(sum(amount) FILTER (WHERE class = 'earned'), 0)::bigint AS earned
+				sum(granted)::bigint AS granted, sum(amount - granted)::bigint AS earned
 			FROM done GROUP BY account_id
 		), locked AS (
 			SELECT w.account_id FROM wallets w JOIN sums USING (account_id) ORDER BY w.account_id FOR UPDATE OF w
@@ -111,13 +115,13 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 			INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, balance_after)
 			SELECT $1, 'release', 'pending:' || d.account_id, 'wallet:' || d.account_id, d.amount, d.class, d.class, d.account_id,
 				t.publisher_id, d.task_id,
-				m.total - COALESCE(sum(d.amount) OVER (PARTITION BY d.account_id ORDER BY d.id
+				m.total - COALESCE(sum(d.amount) OVER (PARTITION BY d.account_id ORDER BY d.id, d.class
 					ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), 0)
-			FROM done d JOIN moved m USING (account_id) JOIN tasks t ON t.id = d.task_id
-			ORDER BY d.account_id, d.id
+			FROM parts d JOIN moved m USING (account_id) JOIN tasks t ON t.id = d.task_id
+			ORDER BY d.account_id, d.id, d.class
 			RETURNING 1
 		)
-		SELECT count(*) FROM posted`, now, nullID(id), limit)
+		SELECT count(*) FROM done`, now, nullID(id), limit)
 	return released, translate(err)
 }
 
@@ -129,40 +133,38 @@ func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet,
 		Granted market.Credits `db:"granted"`
 		Earned  market.Credits `db:"earned"`
 		Escrow  market.Credits `db:"escrow"`
+		// Redeemed leaves out what was given back.
+		Redeemed market.Credits `db:"redeemed"`
 	}
 	err := s.db.GetContext(ctx, &sums, `
 		SELECT w.granted, w.earned,
 			(SELECT COALESCE(sum(t.escrow_granted + t.escrow_earned), 0)::bigint FROM tasks t
-			 WHERE t.publisher_id = $1 AND t.due_at IS NOT NULL) AS escrow
+			 WHERE t.publisher_id = $1 AND t.due_at IS NOT NULL) AS escrow,
+			(SELECT COALESCE(sum(o.price), 0)::bigint FROM redemptions o
+			 WHERE o.account_id = $1 AND o.state <> 'refused') AS redeemed
 		FROM wallets w WHERE w.account_id = $1`, id)
 	if err != nil {
 		return market.Wallet{}, translate(err)
 	}
-	w := market.Wallet{Granted: sums.Granted, EarnedAvailable: sums.Earned, Escrow: sums.Escrow}
+	w := market.Wallet{Granted: sums.Granted, EarnedAvailable: sums.Earned, Escrow: sums.Escrow, Redeemed: sums.Redeemed}
 	var rows []payoutRow
 	err = s.db.SelectContext(ctx, &rows, `
-		SELECT id, task_id, delivery_id, amount, class, available_at, hold_reason
+		SELECT id, task_id, delivery_id, amount, class, granted, available_at, hold_reason
 		FROM payouts WHERE account_id = $1 AND state = 'pending'
 		ORDER BY available_at, id`, id)
 	if err != nil {
 		return market.Wallet{}, translate(err)
 	}
 	for _, r := range rows {
-		held, granted := r.AvailableAt.After(now), r.Class == market.Granted
-		switch {
-		case held && granted:
-			w.GrantedPending += r.Amount
-		case held:
-			w.EarnedPending += r.Amount
-		case granted:
-			w.Granted += r.Amount
-		default:
-			w.EarnedAvailable += r.Amount
+		if !r.AvailableAt.After(now) {
+			w.Granted += r.Granted
+			w.EarnedAvailable += r.Amount - r.Granted
+			continue
 		}
-		if held {
-			w.Holds = append(w.Holds, market.Payout{ID: r.ID, Account: id, Task: r.TaskID, Delivery: r.DeliveryID,
-				Amount: r.Amount, Class: r.Class, AvailableAt: r.AvailableAt, HoldReason: r.HoldReason})
-		}
+		w.GrantedPending += r.Granted
+		w.EarnedPending += r.Amount - r.Granted
+		w.Holds = append(w.Holds, market.Payout{ID: r.ID, Account: id, Task: r.TaskID, Delivery: r.DeliveryID,
+			Amount: r.Amount, Class: r.Class, Granted: r.Granted, AvailableAt: r.AvailableAt, HoldReason: r.HoldReason})
 	}
 	return w, nil
 }
@@ -173,8 +175,21 @@ type payoutRow struct {
 	DeliveryID  market.DeliveryID `db:"delivery_id"`
 	Amount      market.Credits    `db:"amount"`
 	Class       market.Class      `db:"class"`
+	Granted     market.Credits    `db:"granted"`
 	AvailableAt time.Time         `db:"available_at"`
 	HoldReason  string            `db:"hold_reason"`
+}
+
+// Holding is what the account's live tasks hold, newest first.
+func (s *Store) Holding(ctx context.Context, id market.AccountID, limit int) ([]market.Held, error) {
+	return list(ctx, s, func(row pgx.CollectableRow) (market.Held, error) {
+		var h market.Held
+		err := row.Scan(&h.Task, &h.Title, &h.State, &h.Funds.Granted, &h.Funds.Earned)
+		return h, err
+	}, `
+		SELECT id, title, state, escrow_granted, escrow_earned FROM tasks
+		WHERE publisher_id = $1 AND due_at IS NOT NULL
+		ORDER BY id DESC LIMIT $2`, []any{string(id), limit})
 }
 
 // Entries are the account's ledger lines, newest first.

@@ -187,7 +187,7 @@ func firstID(t time.Time) string {
 }
 
 // paidColumns are those of the payout of a delivery, if it was paid.
-const paidColumns = `, y.id, y.amount, y.class, y.available_at, y.hold_reason`
+const paidColumns = `, y.id, y.amount, y.class, y.granted, y.available_at, y.hold_reason`
 
 const deliveryFrom = `
 	FROM deliveries d
@@ -255,17 +255,17 @@ func (s *Store) deliveries(ctx context.Context, query string, args ...any) ([]ma
 	return list(ctx, s, func(row pgx.CollectableRow) (market.Delivery, error) {
 		var r deliveryRow
 		var payout *market.PayoutID
-		var amount *market.Credits
+		var amount, granted *market.Credits
 		var class *market.Class
 		var available *time.Time
 		var hold *string
-		if err := row.Scan(append(r.targets(), &payout, &amount, &class, &available, &hold)...); err != nil {
+		if err := row.Scan(append(r.targets(), &payout, &amount, &class, &granted, &available, &hold)...); err != nil {
 			return market.Delivery{}, err
 		}
 		d := *r.delivery()
 		if payout != nil {
 			d.Payout = &market.Payout{ID: *payout, Account: d.Worker, Task: d.Task, Delivery: d.ID,
-				Amount: *amount, Class: *class, AvailableAt: *available, HoldReason: *hold}
+				Amount: *amount, Class: *class, Granted: *granted, AvailableAt: *available, HoldReason: *hold}
 		}
 		return d, nil
 	}, query, args)

@@ -124,7 +124,7 @@ func TestReferralIsWhatWasPromised(t *testing.T) {
 	t.Parallel()
 	url := storetest.URL(t)
 	open := func(b market.Credits) *store.Store {
-		s, err := store.Open(url, store.Options{Grant: 1000, ReferralBonus: b, Hold: time.Hour, MaxConns: 4})
+		s, err := store.Open(url, store.Options{Grant: 1000, ReferralBonus: b, Terms: market.Terms{Hold: time.Hour}, MaxConns: 4})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,8 +32,10 @@ type Options struct {
 	// ReferralBonus is promised to the referrer of a new account, in granted
 	// credits.
 	ReferralBonus market.Credits
-	// Hold is how long a payout is pending.
-	Hold time.Duration
+	// Terms are those of payouts.
+	market.Terms
+	// FeeBPS is the platform's fee, in basis points of each reward.
+	FeeBPS int
 	// Now is the clock; nil means the system's.
 	Now func() time.Time
 	// Blobs holds uploaded files; nil where none are handled.
@@ -54,6 +56,9 @@ type Store struct {
 	opts Options
 	// holding is set while this store holds the clocks of all others.
 	holding atomic.Bool
+	// establishNext is when to look for established accounts again, in Unix
+	// seconds.
+	establishNext atomic.Int64
 	// sealNext is when to look for a day to seal again, in Unix seconds.
 	sealNext atomic.Int64
 	busy     busy
@@ -105,8 +110,11 @@ func (s *Store) Grant() market.Credits { return s.opts.Grant }
 // ReferralBonus is promised to the referrer of a new account.
 func (s *Store) ReferralBonus() market.Credits { return s.opts.ReferralBonus }
 
-// Hold is how long a payout is pending.
-func (s *Store) Hold() time.Duration { return s.opts.Hold }
+// Terms are those of payouts.
+func (s *Store) Terms() market.Terms { return s.opts.Terms }
+
+// FeeBPS is the platform's fee, in basis points of each reward.
+func (s *Store) FeeBPS() int { return s.opts.FeeBPS }
 
 // Ping says whether the database answers, and the version of its schema.
 func (s *Store) Ping(ctx context.Context) (version string, err error) {

@@ -15,7 +15,7 @@ func (s *Store) PublishTask(ctx context.Context, by Caller, d market.Draft) (mar
 	id := newID[market.TaskID]()
 	if have := by.seen.funds; have != nil {
 		now := s.now()
-		change, err := market.Publish(by.Actor, id, d, *have, now)
+		change, err := market.Publish(by.Actor, id, d, s.opts.FeeBPS, *have, now)
 		// Granted credits go first whatever has come since; a split must be
 		// made of what is there now.
 		if err == nil && change.Snapshot.Escrow.Earned == 0 {
@@ -31,7 +31,7 @@ func (s *Store) PublishTask(ctx context.Context, by Caller, d market.Draft) (mar
 			return market.Snapshot{}, err
 		}
 		now := s.now()
-		change, err := market.Publish(by.Actor, id, d, have, now)
+		change, err := market.Publish(by.Actor, id, d, s.opts.FeeBPS, have, now)
 		if errors.Is(err, market.ErrInsufficientCredits) && !released {
 			released = true // payouts whose hold is over may cover it
 			if _, err := s.release(ctx, by.Account, 10_000); err != nil {
@@ -184,7 +184,7 @@ func (s *Store) OpenDelivery(ctx context.Context, by Caller, id market.TaskID, l
 // state. With autoAccept a pass settles the task in the same transaction, so of
 // concurrent deliveries one is paid. The task is the one that OpenDelivery returned.
 func (s *Store) Deliver(ctx context.Context, by Caller, t market.Snapshot, l Lease, p market.Package, r market.Report) (market.Snapshot, error) {
-	id, pay := newID[market.DeliveryID](), market.Payment{ID: newID[market.PayoutID](), Hold: s.opts.Hold}
+	id, pay := newID[market.DeliveryID](), market.Payment{ID: newID[market.PayoutID](), Terms: s.opts.Terms}
 	decide := func(t market.Snapshot, now time.Time) (market.Change, error) {
 		return t.Deliver(by.Actor, id, l.Claim, l.Epoch, p, r, pay, now)
 	}
@@ -201,9 +201,9 @@ func (s *Store) Deliver(ctx context.Context, by Caller, t market.Snapshot, l Lea
 // wins, the others get market.ErrDeliveryNotPending; of accepts on an open task
 // as many as there are slots.
 func (s *Store) AcceptDelivery(ctx context.Context, by Caller, id market.TaskID, delivery market.DeliveryID) (market.Snapshot, error) {
-	payout := newID[market.PayoutID]()
+	pay := market.Payment{ID: newID[market.PayoutID](), Terms: s.opts.Terms}
 	return s.transition(ctx, by, id, delivery, func(t market.Snapshot, now time.Time) (market.Change, error) {
-		return t.Accept(by.Actor, payout, s.opts.Hold, now)
+		return t.Accept(by.Actor, pay, now)
 	})
 }
 

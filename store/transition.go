@@ -65,7 +65,7 @@ func (s *Store) tick(ctx context.Context, id market.TaskID) error {
 	if !snap.Due(now) {
 		return nil
 	}
-	_, err = s.apply(ctx, Caller{}, snap, snap.Tick(clockIDs(), s.opts.Hold, now), now)
+	_, err = s.apply(ctx, Caller{}, snap, snap.Tick(clockIDs(), s.opts.Terms, now), now)
 	if errors.Is(err, errRaceLost) {
 		return nil
 	}
@@ -134,8 +134,8 @@ var (
 	insertTask = part{"newtask", `
 		INSERT INTO tasks (id, publisher_id, state, version, title, brief, skills, mode, reward, payload, output_schema,
 			rules, attachments, auto_accept, claim_minutes, review_hours, max_attempts, max_accepted, deadline, created_at,
-			escrow_granted, escrow_earned, due_at, slots)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`}
+			escrow_granted, escrow_earned, due_at, slots, fee)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`}
 	insertSecrets = part{"secrets", `
 		INSERT INTO task_secrets (task_id, hidden, samples, sample_reports) VALUES ($1, $2, $3, $4)`}
 	updateTask = part{"task", `
@@ -172,8 +172,8 @@ var (
 	updateCase = part{"case", `
 		UPDATE cases SET closed_at = $2, outcome = $3, share = $4, note = $5, decided_by = $6 WHERE id = $1`}
 	insertPayout = part{"payout", `
-		INSERT INTO payouts (id, account_id, task_id, delivery_id, amount, class, available_at, hold_reason, granted_part, state)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending')`}
+		INSERT INTO payouts (id, account_id, task_id, delivery_id, amount, class, available_at, hold_reason, granted_part, granted, fee_granted, fee_earned, state)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'pending')`}
 	holdPayout = part{"hold", `
 		UPDATE payouts SET available_at = $2, hold_reason = $3 WHERE id = $1 AND state = 'pending'`}
 	reversePayout = part{"reverse", `
@@ -188,7 +188,7 @@ func (e *effect) task(c market.Change, t market.Snapshot) {
 	}
 	e.add(insertTask, t.ID, t.Publisher, t.State, t.Version, t.Title, t.Brief, t.Skills, t.Mode, t.Reward, rawJSON(t.Payload), rawJSON(t.OutputSchema),
 		toDocument(orEmpty(t.Rules)), toDocument(orEmpty(t.Attachments)), t.AutoAccept, t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
-		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.Slots)
+		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.Slots, t.Fee)
 	if secrets := c.Secrets; !secrets.Empty() {
 		var hidden, samples, reports any
 		if len(secrets.Hidden) > 0 {
@@ -279,7 +279,7 @@ func (e *effect) payout(c market.Change) {
 	case c.PayoutChange == market.PayoutReversed:
 		e.add(reversePayout, p.ID)
 	default:
-		e.add(insertPayout, p.ID, p.Account, p.Task, p.Delivery, p.Amount, p.Class, p.AvailableAt, p.HoldReason, p.GrantedPart)
+		e.add(insertPayout, p.ID, p.Account, p.Task, p.Delivery, p.Amount, p.Class, p.AvailableAt, p.HoldReason, p.GrantedPart, p.Granted, p.Fee.Granted, p.Fee.Earned)
 	}
 }
 

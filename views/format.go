@@ -122,3 +122,8 @@ func scriptLanguage(text string) string {
 	}
 	return ""
 }
+
+// BasisPoints is hundredths of a percent as a percentage, such as 2.5 %.
+func BasisPoints(ctx context.Context, bps int) string {
+	return T(ctx, "format.percent", "N", strconv.FormatFloat(float64(bps)/100, 'f', -1, 64))
+}

@@ -50,7 +50,7 @@ func admin(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	if err := ready(ctx, c, d.url); err != nil {
 		return err
 	}
-	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), ReferralBonus: market.Credits(c.referralBonus), Hold: c.hold, MaxConns: 2})
+	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), ReferralBonus: market.Credits(c.referralBonus), Terms: c.terms, MaxConns: 2})
 	if err != nil {
 		return err
 	}

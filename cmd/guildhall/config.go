@@ -28,6 +28,8 @@ var settings = []setting{
 	{"DATABASE_URL", "database-url", "", "PostgreSQL to use instead of a private one"},
 	{"GUILDHALL_BLOB_URL", "blob-url", "", "where uploaded files are kept: file:///folder, or s3://bucket?region=…[&endpoint=…&use_path_style=true] with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (default the folder blobs in the data directory)"},
 	{"GUILDHALL_HOLD", "hold", "24h", "how long a payout is pending"},
+	{"GUILDHALL_CREDIT_POLICY", "credit-policy", "standard", "standard or strict: under strict, rewards from publishers who are not established keep the class of the credits that funded them, so that granted credits never become redeemable"},
+	{"GUILDHALL_FEE_BPS", "fee-bps", "0", "the platform's fee on top of each reward, in basis points of it (250 is 2.5 %)"},
 	{"GUILDHALL_GRANT", "grant", "1000", "credits granted to a new account"},
 	{"GUILDHALL_REFERRAL_BONUS", "referral-bonus", "100", "granted credits for inviting an agent, paid when an unrelated publisher accepts its first delivery"},
 	{"GUILDHALL_SECRET_KEY", "secret-key", "", "32 random bytes in base64 that seal the codes of goods; while the key is changed NEW,OLD (default the file secret.key in the data directory, made on the first start)"},
@@ -42,7 +44,8 @@ var settings = []setting{
 type config struct {
 	addr, baseURL, data, databaseURL string
 	blobURL                          string
-	hold                             time.Duration
+	terms                            market.Terms
+	feeBPS                           int
 	secretKey                        string
 	grant, referralBonus             int64
 	review                           market.ReviewPolicy
@@ -116,8 +119,15 @@ func (c *config) fill(get func(string) string, errs io.Writer) error {
 	if u, err := url.Parse(c.baseURL); c.baseURL != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {
 		return bad("GUILDHALL_BASE_URL", "an http or https address")
 	}
-	if c.hold, err = time.ParseDuration(get("GUILDHALL_HOLD")); err != nil || c.hold < 0 {
+	if c.terms.Hold, err = time.ParseDuration(get("GUILDHALL_HOLD")); err != nil || c.terms.Hold < 0 {
 		return bad("GUILDHALL_HOLD", "a duration such as 24h")
+	}
+	c.terms.Strict = get("GUILDHALL_CREDIT_POLICY") == "strict"
+	if !c.terms.Strict && get("GUILDHALL_CREDIT_POLICY") != "standard" {
+		return bad("GUILDHALL_CREDIT_POLICY", "standard or strict")
+	}
+	if c.feeBPS, err = strconv.Atoi(get("GUILDHALL_FEE_BPS")); err != nil || c.feeBPS < 0 || c.feeBPS > market.MaxFeeBPS {
+		return bad("GUILDHALL_FEE_BPS", "a whole number from 0 to "+strconv.Itoa(market.MaxFeeBPS))
 	}
 	if c.grant, err = strconv.ParseInt(get("GUILDHALL_GRANT"), 10, 64); err != nil || c.grant < 0 || c.grant > 1_000_000_000 {
 		return bad("GUILDHALL_GRANT", "a whole number from 0 to 1000000000")

@@ -52,7 +52,7 @@ func fillDemo(ctx context.Context, args, env []string, out, errs io.Writer) erro
 // playDemo writes the history and audits the books that it leaves.
 func playDemo(ctx context.Context, c config, d database, out io.Writer) (demo.Made, error) {
 	clock := &demo.Clock{}
-	s, err := store.Open(d.url, store.Options{Grant: demo.Grant, ReferralBonus: market.DefaultReferralBonus, Hold: demo.Hold, MaxConns: 4, Now: clock.Now})
+	s, err := store.Open(d.url, store.Options{Grant: demo.Grant, ReferralBonus: market.DefaultReferralBonus, Terms: market.Terms{Hold: demo.Hold}, MaxConns: 4, Now: clock.Now})
 	if err != nil {
 		return demo.Made{}, err
 	}

@@ -57,7 +57,7 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), ReferralBonus: market.Credits(c.referralBonus), Hold: c.hold, Blobs: blobs,
+	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), ReferralBonus: market.Credits(c.referralBonus), Terms: c.terms, FeeBPS: c.feeBPS, Blobs: blobs,
 		Vault: vault, Review: c.review})
 	if err != nil {
 		return err

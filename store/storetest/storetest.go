@@ -82,7 +82,7 @@ func New(t testing.TB, mutate ...func(*store.Options)) *store.Store {
 	if err != nil {
 		t.Fatalf("make a vault: %v", err)
 	}
-	o := store.Options{Grant: 1000, Vault: vault, Review: market.DefaultReviewPolicy, ReferralBonus: market.DefaultReferralBonus, Hold: 24 * time.Hour, MaxConns: 16, Blobs: blobs}
+	o := store.Options{Grant: 1000, Vault: vault, Review: market.DefaultReviewPolicy, ReferralBonus: market.DefaultReferralBonus, Terms: market.Terms{Hold: 24 * time.Hour}, MaxConns: 16, Blobs: blobs}
 	for _, m := range mutate {
 		m(&o)
 	}

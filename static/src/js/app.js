@@ -156,9 +156,11 @@ function sum() {
   const number = (n) => Number(n).toLocaleString("en-US");
   const whole = (text) => (/^\d+$/.test(text) ? Number(text) : 0);
   const open = document.querySelector("input[name=mode][value=open]:checked");
-  const amount = whole(field.value) * (open ? whole(document.querySelector("[data-sum-times]").value || "1") : 1);
+  const slots = open ? whole(document.querySelector("[data-sum-times]").value || "1") : 1;
+  const fee = Math.floor(whole(field.value) * line.dataset.feeBps / 10000) * slots;
+  const amount = whole(field.value) * slots + fee;
   const words = amount > line.dataset.available ? line.dataset.short : line.dataset.enough;
-  const fill = (text) => text.replace("{sum}", number(amount)).replace("{available}", number(line.dataset.available));
+  const fill = (text) => text.replace("{sum}", number(amount)).replace("{fee}", number(fee)).replace("{available}", number(line.dataset.available));
   button.textContent = fill(button.dataset.sumButton);
   line.textContent = fill(words);
 }
