@@ -577,16 +577,22 @@ CREATE TABLE public.tasks (
     frozen integer DEFAULT 0 NOT NULL,
     paused_at timestamp with time zone,
     fee bigint DEFAULT 0 NOT NULL,
+    evergreen boolean DEFAULT false NOT NULL,
     CONSTRAINT tasks_escrow_earned CHECK ((escrow_earned >= 0)),
     CONSTRAINT tasks_escrow_granted CHECK ((escrow_granted >= 0)),
-    CONSTRAINT tasks_escrow_slots CHECK (((escrow_granted + escrow_earned) = ((reward + fee) * slots))),
+    CONSTRAINT tasks_escrow_slots CHECK (((escrow_granted + escrow_earned) =
+CASE
+    WHEN evergreen THEN (0)::bigint
+    ELSE ((reward + fee) * slots)
+END)),
+    CONSTRAINT tasks_evergreen CHECK (((NOT evergreen) OR (state = ANY (ARRAY['open'::text, 'cancelled'::text])))),
     CONSTRAINT tasks_fee CHECK ((fee >= 0)),
-    CONSTRAINT tasks_live_has_clock CHECK (((state = ANY (ARRAY['settled'::text, 'cancelled'::text, 'expired'::text])) = (due_at IS NULL))),
+    CONSTRAINT tasks_live_has_clock CHECK (((evergreen OR (state = ANY (ARRAY['settled'::text, 'cancelled'::text, 'expired'::text]))) = (due_at IS NULL))),
     CONSTRAINT tasks_mode CHECK ((mode = ANY (ARRAY['exclusive'::text, 'open'::text]))),
     CONSTRAINT tasks_reward CHECK ((reward > 0)),
     CONSTRAINT tasks_slots CHECK ((((slots >= 0) AND (slots <= max_accepted)) AND ((frozen >= 0) AND (frozen <= slots)))),
     CONSTRAINT tasks_state CHECK ((state = ANY (ARRAY['open'::text, 'claimed'::text, 'in_review'::text, 'settled'::text, 'cancelled'::text, 'expired'::text]))),
-    CONSTRAINT tasks_terminal_is_empty CHECK (((state = ANY (ARRAY['settled'::text, 'cancelled'::text, 'expired'::text])) = ((escrow_granted + escrow_earned) = 0)))
+    CONSTRAINT tasks_terminal_is_empty CHECK ((evergreen OR ((state = ANY (ARRAY['settled'::text, 'cancelled'::text, 'expired'::text])) = ((escrow_granted + escrow_earned) = 0))))
 );
 
 CREATE TABLE public.thread_reads (
@@ -613,7 +619,7 @@ CREATE TABLE public.transfers (
     CONSTRAINT transfers_amount CHECK ((amount > 0)),
     CONSTRAINT transfers_credit_class CHECK ((credit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT transfers_debit_class CHECK ((debit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
-    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text, 'redeem'::text, 'redeem_refund'::text, 'voucher'::text, 'fee'::text, 'fee_refund'::text]))),
+    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text, 'redeem'::text, 'redeem_refund'::text, 'voucher'::text, 'fee'::text, 'fee_refund'::text, 'onboarding'::text]))),
     CONSTRAINT transfers_order CHECK (((kind = ANY (ARRAY['redeem'::text, 'redeem_refund'::text])) = (order_id IS NOT NULL))),
     CONSTRAINT transfers_two_accounts CHECK ((debit <> credit))
 );
@@ -884,6 +890,8 @@ CREATE INDEX task_skills_reward ON public.task_skills USING btree (skill, reward
 
 CREATE INDEX tasks_due ON public.tasks USING btree (due_at) WHERE (due_at IS NOT NULL);
 
+CREATE UNIQUE INDEX tasks_evergreen_open ON public.tasks USING btree (evergreen) WHERE (evergreen AND (state = 'open'::text));
+
 CREATE INDEX tasks_holding ON public.tasks USING btree (publisher_id, id) INCLUDE (escrow_granted, escrow_earned) WHERE (due_at IS NOT NULL);
 
 CREATE INDEX tasks_open_deadline ON public.tasks USING btree (deadline, id) WHERE (state = 'open'::text);
@@ -901,6 +909,8 @@ CREATE INDEX tasks_publisher ON public.tasks USING btree (publisher_id, id);
 CREATE INDEX transfers_account ON public.transfers USING btree (account_id, id);
 
 CREATE INDEX transfers_at ON public.transfers USING brin (at);
+
+CREATE UNIQUE INDEX transfers_onboarding ON public.transfers USING btree (account_id) WHERE (kind = 'onboarding'::text);
 
 CREATE UNIQUE INDEX transfers_redeem ON public.transfers USING btree (order_id, kind) WHERE (order_id IS NOT NULL);
 

@@ -100,7 +100,8 @@ func (h *Handlers) showMe(r *request) (answer, error) {
 // meJSON is an account as itself sees it.
 type meJSON struct {
 	accountJSON
-	Claims holdingsJSON `json:"claims"`
+	Claims         holdingsJSON `json:"claims"`
+	PendingActions []stepJSON   `json:"pendingActions"`
 }
 
 func (h *Handlers) me(r *request, a market.Account) (meJSON, error) {
@@ -109,7 +110,11 @@ func (h *Handlers) me(r *request, a market.Account) (meJSON, error) {
 		return meJSON{}, err
 	}
 	w, err := h.Store.Workload(r.ctx(), a.ID)
-	return meJSON{showAccountJSON(a, rep), holdingsJSON{w.Live, w.Limit(), w.PausedUntil(time.Now())}}, err
+	if err != nil {
+		return meJSON{}, err
+	}
+	next, err := h.nextSteps(r.ctx(), a)
+	return meJSON{showAccountJSON(a, rep), holdingsJSON{w.Live, w.Limit(), w.PausedUntil(time.Now())}, next}, err
 }
 
 type profileInput struct {

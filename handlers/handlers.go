@@ -67,6 +67,7 @@ type Handlers struct {
 	watchers       *watchers
 	skills         *memo[[]market.SkillCount]
 	stats          *memo[market.Stats]
+	onboarding     *memo[*market.Task]
 	boards         *boards
 }
 
@@ -79,6 +80,7 @@ func New(o Options) http.Handler {
 	h.sessions = h.newSessions()
 	h.watchers = newWatchers(o.Store.Pulses)
 	h.skills, h.stats = newMemo(countEvery, o.Store.Skills), newMemo(countEvery, o.Store.Stats)
+	h.onboarding = newMemo(countEvery, o.Store.Onboarding)
 	h.boards = &boards{count: o.Store.Leaderboard}
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true

@@ -52,3 +52,10 @@ func (m *memo[T]) get(ctx context.Context) (T, error) {
 	close(done)
 	return value, err
 }
+
+// forget makes the next caller count anew.
+func (m *memo[T]) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known = false
+}

@@ -67,6 +67,8 @@ type route struct {
 	files bool
 	// inline says that those files are read as fields, and kept nowhere.
 	inline bool
+	// optional says that a program may show its key on a public route.
+	optional bool
 	// purpose is what is read along with the caller's key.
 	purpose store.Purpose
 	// upload routes read their body themselves, as it comes.
@@ -146,7 +148,7 @@ func (h *Handlers) identify(rt route, r *request) (err error) {
 	switch {
 	case rt.page:
 		return h.identifyVisitor(rt, r)
-	case rt.auth == key || rt.auth == operator:
+	case rt.auth == key || rt.auth == operator || rt.optional && r.echo.Request().Header.Get("Authorization") != "":
 		id, did := r.echo.Param("id"), r.echo.Param("did")
 		if rt.method == http.MethodGet {
 			id = ""

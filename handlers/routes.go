@@ -66,6 +66,9 @@ func (h *Handlers) routes() []route {
 
 		{method: get, path: "/admin/books", handle: h.showBooks, auth: operator, page: true},
 		{method: post, path: "/admin/books", handle: h.recomputeBooks, auth: operator, page: true},
+		{method: get, path: "/admin/onboarding", handle: h.showChallenge, auth: operator, page: true},
+		{method: post, path: "/admin/onboarding", handle: h.setChallenge, auth: operator, once: onceHonoured, page: true, body: true},
+		{method: post, path: "/admin/onboarding/off", handle: h.endChallenge, auth: operator, once: onceHonoured, page: true},
 		{method: get, path: "/admin/vouchers", handle: h.listVouchers, auth: operator, page: true},
 		{method: post, path: "/admin/vouchers", handle: h.makeVouchers, auth: operator, once: onceRequired, page: true, body: true},
 		{method: post, path: "/admin/vouchers/:bid/revoke", handle: h.revokeVouchers, auth: operator, once: onceHonoured, page: true},
@@ -83,7 +86,7 @@ func (h *Handlers) routes() []route {
 		// The same handlers for programs.
 		{method: get, path: api + "/health", handle: h.health},
 		{method: get, path: api + "/state-machine", handle: h.showStates},
-		{method: get, path: api + "/market/tasks", handle: h.listMarket},
+		{method: get, path: api + "/market/tasks", handle: h.listMarket, optional: true},
 		{method: get, path: api + "/market/tasks/:id", handle: h.showMarketTask},
 		{method: get, path: api + "/market/tasks/:id/thread", handle: h.listMarketThread},
 		{method: get, path: api + "/market/tasks/:id/timeline", handle: h.showMarketTimeline},
@@ -137,6 +140,9 @@ func (h *Handlers) routes() []route {
 		{method: get, path: api + "/admin/cases", handle: h.listCases, auth: operator},
 		{method: get, path: api + "/admin/cases/:kid", handle: h.showCase, auth: operator},
 		{method: post, path: api + "/admin/cases/:kid/decide", handle: h.decideCase, auth: operator, once: onceHonoured, body: true},
+		{method: get, path: api + "/admin/onboarding", handle: h.showChallenge, auth: operator},
+		{method: http.MethodPut, path: api + "/admin/onboarding", handle: h.setChallenge, auth: operator, once: onceHonoured, body: true},
+		{method: del, path: api + "/admin/onboarding", handle: h.endChallenge, auth: operator, once: onceHonoured},
 		{method: get, path: api + "/admin/reconcile", handle: h.reconcile, auth: operator},
 		{method: get, path: api + "/admin/vouchers", handle: h.listVouchers, auth: operator},
 		{method: post, path: api + "/admin/vouchers", handle: h.makeVouchers, auth: operator, once: onceRequired, body: true},

@@ -160,8 +160,10 @@ type taskSummaryJSON struct {
 	ClaimMinutes int            `json:"claimMinutes"`
 	ReviewHours  int            `json:"reviewHours"`
 	AutoAccept   bool           `json:"autoAccept"`
-	Deadline     time.Time      `json:"deadline"`
-	CreatedAt    time.Time      `json:"createdAt"`
+	// Deadline is null for the onboarding task, which is evergreen.
+	Deadline  *time.Time `json:"deadline"`
+	Evergreen bool       `json:"evergreen,omitempty"`
+	CreatedAt time.Time  `json:"createdAt"`
 	// Thread is for its parties, where their own tasks are read.
 	Thread    *threadJSON `json:"thread,omitempty"`
 	Untrusted []string    `json:"untrusted"`
@@ -191,8 +193,16 @@ type taskJSON struct {
 func summary(t market.Task) taskSummaryJSON {
 	return taskSummaryJSON{ID: t.ID, State: t.State, Publisher: publisherJSON{t.PublisherHandle, t.Established, recordShape(t.PublisherRecord)}, Title: t.Title, Brief: t.Brief,
 		Skills: t.Skills, Mode: t.Mode, Reward: t.Reward, MaxAccepted: t.MaxAccepted, MaxAttempts: t.MaxAttempts,
-		ClaimMinutes: t.ClaimMinutes, ReviewHours: t.ReviewHours, AutoAccept: t.AutoAccept, Deadline: t.Deadline, CreatedAt: t.CreatedAt,
+		ClaimMinutes: t.ClaimMinutes, ReviewHours: t.ReviewHours, AutoAccept: t.AutoAccept, Deadline: deadlineOf(t), Evergreen: t.Evergreen, CreatedAt: t.CreatedAt,
 		Untrusted: []string{"title", "brief"}}
+}
+
+// deadlineOf is nil for a task that has none.
+func deadlineOf(t market.Task) *time.Time {
+	if t.Evergreen {
+		return nil
+	}
+	return &t.Deadline
 }
 
 // taskShape is the task as the actor may see it: only the holder of the claim

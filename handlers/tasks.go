@@ -53,23 +53,38 @@ func (h *Handlers) listMarket(r *request) (answer, error) {
 		Deadline time.Time `json:"d"`
 		ID       string    `json:"id"`
 	}
-	if q.cursor(&after) && q.id(after.ID) != "" {
+	if q.cursor(&after) && (after.ID == "" || q.id(after.ID) != "") {
 		f.After = &market.Position{Reward: after.Reward, Deadline: after.Deadline, ID: market.TaskID(after.ID)}
 	}
 	if err := market.Invalid(q.bad); err != nil {
 		return answer{}, err
 	}
 	limit := f.Limit
-	f.Limit++
+	first, err := h.firstTask(r, f)
+	if err != nil {
+		return answer{}, err
+	}
+	if first != nil {
+		limit--
+	}
+	f.Limit = limit + 1
 	tasks, err := h.Store.OpenTasks(r.ctx(), f)
 	if err != nil {
 		return answer{}, err
 	}
-	found := page(tasks, limit, summary, func(t market.Task) any {
-		return map[string]any{"r": t.Reward, "d": t.Deadline, "id": t.ID}
-	})
-	return answer{open: true, json: found, page: func(ctx context.Context) (views.Screen, error) {
-		v := views.MarketView{Filter: f, Tasks: tasks[:len(found.Items)], Next: text(found.NextCursor), Now: time.Now()}
+	position := func(t market.Task) any { return map[string]any{"r": t.Reward, "d": t.Deadline, "id": t.ID} }
+	found := list[taskSummaryJSON]{}
+	if limit > 0 || len(tasks) == 0 {
+		found = page(tasks, limit, summary, position)
+	} else {
+		found.NextCursor = encodeCursor(map[string]any{"id": ""})
+	}
+	tasks = tasks[:len(found.Items)]
+	if first != nil {
+		found.Items, tasks = slices.Insert(found.Items, 0, summary(*first)), slices.Insert(tasks, 0, *first)
+	}
+	return answer{open: r.actor.Account == "", json: found, page: func(ctx context.Context) (views.Screen, error) {
+		v := views.MarketView{Filter: f, Tasks: tasks, Next: text(found.NextCursor), Now: time.Now()}
 		var err error
 		if v.Skills, err = h.skills.get(ctx); err != nil {
 			return views.Screen{}, err

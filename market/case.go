@@ -298,11 +298,14 @@ func (s Snapshot) TickCase(now time.Time) Change {
 // PayoutChange says what becomes of a payout that is held.
 type PayoutChange string
 
-// The changes of a payout: none, held longer or again as before, given back.
+// The changes of a payout: none but that it may be new, held longer or again as
+// before, given back.
 const (
 	PayoutAsIs     PayoutChange = ""
 	PayoutHeld     PayoutChange = "held"
 	PayoutReversed PayoutChange = "reversed"
+	// PayoutAtOnce is a new payout that is in the wallet already.
+	PayoutAtOnce PayoutChange = "at_once"
 )
 
 // HoldObjection is the reason of a hold while an objection is open.

@@ -30,7 +30,8 @@ type Filter struct {
 	Limit     int
 }
 
-// Position is where a page ends: the sort key and the id of its last task.
+// Position is where a page ends: the sort key and the id of its last task. It
+// has no id after a page that held the onboarding task alone.
 type Position struct {
 	Reward   int64
 	Deadline time.Time

@@ -96,6 +96,8 @@ const (
 	TransferReferral TransferKind = "referral" // platform → the referrer's wallet
 	TransferVoucher  TransferKind = "voucher"  // platform → wallet, for a code
 
+	TransferOnboarding TransferKind = "onboarding" // platform → wallet, for the challenge
+
 	TransferFee       TransferKind = "fee"        // escrow → platform, with a payout
 	TransferFeeRefund TransferKind = "fee_refund" // platform → the publisher's wallet, with a reversal
 
@@ -106,7 +108,7 @@ const (
 // TransferKinds lists every kind.
 func TransferKinds() []TransferKind {
 	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease, TransferReversal, TransferReferral,
-		TransferVoucher, TransferFee, TransferFeeRefund, TransferRedeem, TransferRedeemRefund}
+		TransferVoucher, TransferOnboarding, TransferFee, TransferFeeRefund, TransferRedeem, TransferRedeemRefund}
 }
 
 // WalletKinds are those that a wallet has lines of.

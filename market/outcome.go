@@ -46,6 +46,9 @@ type Outcome struct {
 // Outcomes are what the change says about its two parties: nothing, if they
 // count as one.
 func (c Change) Outcomes() []Outcome {
+	if c.Snapshot.Evergreen { // nobody's record is made of it
+		return nil
+	}
 	switch c.Event {
 	case EventLeaseEnded:
 		return c.outcomes(c.Snapshot.Claim.Worker, OutcomeAbandoned, "")

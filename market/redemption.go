@@ -349,6 +349,9 @@ const (
 	ActionVouchersMade    = "vouchers_made"
 	ActionVouchersRevoked = "vouchers_revoked"
 
+	ActionChallengeSet = "challenge_set"
+	ActionChallengeOff = "challenge_off"
+
 	ActionVerified   = "account_verified"
 	ActionUnverified = "account_unverified"
 )

@@ -98,6 +98,10 @@ type Task struct {
 	Deadline     time.Time
 	CreatedAt    time.Time
 
+	// Evergreen is the platform's own onboarding task: no escrow, no clock, no
+	// end, paid out of what the platform grants.
+	Evergreen bool
+
 	// Slots are the rewards that are not paid yet, Frozen those of them that
 	// operators' cases hold.
 	Slots, Frozen int

@@ -47,10 +47,11 @@ type Thread struct {
 
 // Say is the actor's next message on the task. The publisher always may, also
 // after the end; so may an agent that has worked on the task. Any other agent
-// asks once, while the task is open. Other people only read.
+// asks once, while the task is open. Other people only read, as everybody does
+// on the platform's own task.
 func (t Task) Say(a Actor, s Speaker, id MessageID, text string, now time.Time) (Message, error) {
 	m := Message{ID: id, Task: t.ID, Author: a.Account, AuthorHandle: a.Handle, At: now, Text: text}
-	if a.Account != t.Publisher && !a.Worker() {
+	if a.Account != t.Publisher && (!a.Worker() || t.Evergreen) {
 		return m, ErrForbidden
 	}
 	var p problems

@@ -70,6 +70,8 @@ type Snapshot struct {
 	// Waivable are, in open mode, the actor's own rejections that can still
 	// be appealed, and Others all other live deliveries, Delivery in neither.
 	Waivable, Others Clocks
+	// Done says that the actor was paid for the evergreen task already.
+	Done bool
 	// CanAppeal is the actor's rejection that can be appealed, nil if there is
 	// none; filled in for showing.
 	CanAppeal *OpenAppeal
@@ -229,7 +231,11 @@ func (s Snapshot) Free() int { return s.Slots - s.Frozen }
 // CanDeliver says whether the actor may deliver, before the checks are run.
 // Claim and epoch matter in exclusive mode only.
 func (s Snapshot) CanDeliver(a Actor, claimID ClaimID, epoch int64) error {
-	if s.Mode == ModeOpen {
+	if s.Evergreen {
+		if err := s.canOnboard(a); err != nil {
+			return err
+		}
+	} else if s.Mode == ModeOpen {
 		if err := s.canDeliverOpen(a); err != nil {
 			return err
 		}
@@ -250,6 +256,9 @@ func (s Snapshot) Deliver(a Actor, id DeliveryID, claimID ClaimID, epoch int64, 
 	if err := s.CanDeliver(a, claimID, epoch); err != nil {
 		return Change{}, err
 	}
+	if s.Evergreen && r.Verdict == VerdictError { // there is nobody to ask
+		return Change{}, ErrVerifierUnavailable.After(5 * time.Second)
+	}
 	d := Delivery{ID: id, Task: s.ID, Worker: a.Account, WorkerHandle: a.Handle,
 		State: DeliveryPending, Package: p, Report: r, CreatedAt: now}
 	if r.Verdict != VerdictError {
@@ -258,7 +267,9 @@ func (s Snapshot) Deliver(a Actor, id DeliveryID, claimID ClaimID, epoch int64, 
 	}
 	s.Delivery = &d
 	var c Change
-	if s.Mode == ModeOpen {
+	if s.Evergreen {
+		c = s.deliverEvergreen(d, pay, now)
+	} else if s.Mode == ModeOpen {
 		c = s.deliverOpen(d, pay, now)
 	} else {
 		d.Claim = s.Claim.ID
@@ -456,6 +467,10 @@ func (s Snapshot) PendingActions(a Actor) []Action {
 		add(&s.CanAppeal.By, s.CanAppeal.Delivery, "appeal")
 	}
 	switch {
+	case s.Evergreen:
+		if s.canOnboard(a) == nil && s.Attempts < s.MaxAttempts {
+			add(nil, "", "deliver")
+		}
 	case s.Mode == ModeOpen && own:
 		if all := s.everyOther(); all.Pending > 0 {
 			add(all.Review, "", "review")

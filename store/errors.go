@@ -34,6 +34,8 @@ var byConstraint = map[string]error{
 	"messages_clarification":     market.ErrClarificationUsed,
 	"task_reports_once":          market.ErrAlreadyDone,
 	"report_decisions_pkey":      market.ErrAlreadyDone,
+	"transfers_onboarding":       market.ErrAlreadyDone,
+	"tasks_evergreen_open":       errRaceLost,
 	"cases_once":                 market.ErrAlreadyDone,
 	"goods_codes_good_fkey":      market.ErrNotFound,
 }

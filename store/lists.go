@@ -21,7 +21,7 @@ func (s *Store) OpenTasks(ctx context.Context, f market.Filter) ([]market.Task, 
 	var reward int64
 	var deadline time.Time
 	after := any(nil)
-	if f.After != nil {
+	if f.After != nil && f.After.ID != "" {
 		reward, deadline, after = f.After.Reward, f.After.Deadline, string(f.After.ID)
 	}
 	words, part := searchWords(f.Query)
@@ -58,7 +58,7 @@ const listFilters = `
 	AND ($10::text = '' OR t.title ILIKE '%' || $10::text || '%')
 	AND ($11::text = '' OR t.publisher_id = (SELECT id FROM accounts WHERE handle = $11::text))
 	AND ($12::text = '' OR t.mode = $12::text)
-	AND t.state = 'open'`
+	AND t.state = 'open' AND NOT t.evergreen`
 
 // listSQL is put together from constants only.
 func listSQL(sort market.Sort, bySkill bool) string {
@@ -174,7 +174,7 @@ func (s *Store) Stats(ctx context.Context) (market.Stats, error) {
 	err := s.db.GetContext(ctx, &row, `
 		SELECT o.open_tasks, o.offered, p.paid_tasks, p.paid
 		FROM (SELECT count(*) AS open_tasks, COALESCE(sum(escrow_granted + escrow_earned), 0)::bigint AS offered
-			FROM tasks WHERE state = 'open') o
+			FROM tasks WHERE state = 'open' AND NOT evergreen) o
 		CROSS JOIN (SELECT count(*) AS paid_tasks, COALESCE(sum(amount), 0)::bigint AS paid
 			FROM payouts WHERE id >= $1) p`, firstID(s.now().Add(-30*24*time.Hour)))
 	return market.Stats(row), translate(err)

@@ -106,6 +106,9 @@ func (s *Store) Task(ctx context.Context, by market.Actor, id market.TaskID) (ma
 	if err != nil || by.Account == "" {
 		return t, err
 	}
+	if err := s.addDone(ctx, by.Account, &t); err != nil {
+		return t, err
+	}
 	return t, s.addAppeal(ctx, by.Account, &t)
 }
 
@@ -174,6 +177,9 @@ func (s *Store) OpenDelivery(ctx context.Context, by Caller, id market.TaskID, l
 	}
 	if t.Mode == market.ModeExclusive && len(l.Missing) > 0 {
 		return t, market.Invalid(l.Missing)
+	}
+	if err := s.addDone(ctx, by.Account, &t); err != nil {
+		return t, err
 	}
 	return t, t.CanDeliver(by.Actor, l.Claim, l.Epoch)
 }

@@ -86,7 +86,7 @@ func (s *Store) apply(ctx context.Context, by Caller, was market.Snapshot, c mar
 	if err := b.once(by, after, now); err != nil {
 		return market.Snapshot{}, err
 	}
-	if c.PayoutChange != market.PayoutAsIs {
+	if c.PayoutChange == market.PayoutHeld || c.PayoutChange == market.PayoutReversed {
 		b.Queue(`SELECT hold_payout($1, $2)`, string(c.Payout.ID), now)
 	}
 	if c.Event == market.EventRejected {
@@ -134,8 +134,8 @@ var (
 	insertTask = part{"newtask", `
 		INSERT INTO tasks (id, publisher_id, state, version, title, brief, skills, mode, reward, payload, output_schema,
 			rules, attachments, auto_accept, claim_minutes, review_hours, max_attempts, max_accepted, deadline, created_at,
-			escrow_granted, escrow_earned, due_at, slots, fee)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`}
+			escrow_granted, escrow_earned, due_at, slots, fee, evergreen)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)`}
 	insertSecrets = part{"secrets", `
 		INSERT INTO task_secrets (task_id, hidden, samples, sample_reports) VALUES ($1, $2, $3, $4)`}
 	updateTask = part{"task", `
@@ -173,7 +173,7 @@ var (
 		UPDATE cases SET closed_at = $2, outcome = $3, share = $4, note = $5, decided_by = $6 WHERE id = $1`}
 	insertPayout = part{"payout", `
 		INSERT INTO payouts (id, account_id, task_id, delivery_id, amount, class, available_at, hold_reason, granted_part, granted, fee_granted, fee_earned, state)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'pending')`}
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`}
 	holdPayout = part{"hold", `
 		UPDATE payouts SET available_at = $2, hold_reason = $3 WHERE id = $1 AND state = 'pending'`}
 	reversePayout = part{"reverse", `
@@ -188,7 +188,7 @@ func (e *effect) task(c market.Change, t market.Snapshot) {
 	}
 	e.add(insertTask, t.ID, t.Publisher, t.State, t.Version, t.Title, t.Brief, t.Skills, t.Mode, t.Reward, rawJSON(t.Payload), rawJSON(t.OutputSchema),
 		toDocument(orEmpty(t.Rules)), toDocument(orEmpty(t.Attachments)), t.AutoAccept, t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
-		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.Slots, t.Fee)
+		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.Slots, t.Fee, t.Evergreen)
 	if secrets := c.Secrets; !secrets.Empty() {
 		var hidden, samples, reports any
 		if len(secrets.Hidden) > 0 {
@@ -207,6 +207,7 @@ func (e *effect) task(c market.Change, t market.Snapshot) {
 // listing keeps the rows that the market is read from: open tasks only.
 func (e *effect) listing(was market.State, t market.Task) {
 	switch {
+	case t.Evergreen: // shown apart
 	case t.State == market.Open && was != market.Open:
 		e.add(insertListing, t.ID, t.Reward, t.Deadline, t.Skills)
 	case t.State != market.Open && was == market.Open:
@@ -279,7 +280,11 @@ func (e *effect) payout(c market.Change) {
 	case c.PayoutChange == market.PayoutReversed:
 		e.add(reversePayout, p.ID)
 	default:
-		e.add(insertPayout, p.ID, p.Account, p.Task, p.Delivery, p.Amount, p.Class, p.AvailableAt, p.HoldReason, p.GrantedPart, p.Granted, p.Fee.Granted, p.Fee.Earned)
+		state := "pending"
+		if c.PayoutChange == market.PayoutAtOnce {
+			state = "available"
+		}
+		e.add(insertPayout, p.ID, p.Account, p.Task, p.Delivery, p.Amount, p.Class, p.AvailableAt, p.HoldReason, p.GrantedPart, p.Granted, p.Fee.Granted, p.Fee.Earned, state)
 	}
 }
 

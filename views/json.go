@@ -20,6 +20,9 @@ const (
 	maxLines    = 40_000
 	maxColoured = 64 << 10
 	maxFolds    = 2_500
+	// longLines is from where on parts are laid out only when they come near:
+	// such a one is not printed, nor in the picture of a whole page.
+	longLines = 2_000
 )
 
 // JSON is a document, laid out with line numbers that can be linked to as
@@ -145,7 +148,11 @@ func blocksOf(lines []string) (blocks []block, deepest int) {
 // writeLines writes the box with the lines of the document.
 func writeLines(w io.Writer, d document, prefix, label string) error {
 	var b strings.Builder
-	b.WriteString(`<div class="json" tabindex="0" role="group" aria-label="` + html.EscapeString(label) + `"><div>`)
+	class := "json"
+	if len(d.lines) > longLines {
+		class += " json-long"
+	}
+	b.WriteString(`<div class="` + class + `" tabindex="0" role="group" aria-label="` + html.EscapeString(label) + `"><div>`)
 	if len(d.lines) > maxLines {
 		b.WriteString(html.EscapeString(strings.Join(d.lines, "")))
 		d.lines = nil

@@ -32,7 +32,7 @@ func steps(ctx context.Context, v TaskView) []step {
 	if v.DueAt != nil {
 		due = *v.DueAt
 	}
-	if v.Mode == market.ModeOpen && v.State == market.Open {
+	if v.Mode == market.ModeOpen && v.State == market.Open && !v.Evergreen {
 		due = v.Deadline
 	}
 	deliver, review := "step.deliver", "step.review"
@@ -44,6 +44,8 @@ func steps(ctx context.Context, v TaskView) []step {
 		out = append(out, step{"now", T(ctx, "step.case"), due}, step{"next", T(ctx, "step.decision"), time.Time{}})
 	case v.Mode == market.ModeOpen && v.State == market.InReview:
 		out = append(out, step{"now", T(ctx, "step.open_review"), due}, step{"next", T(ctx, "step.pay"), time.Time{}})
+	case v.Evergreen && v.State == market.Open:
+		out = append(out, step{"now", T(ctx, "step.evergreen"), due}, step{"next", T(ctx, deliver), time.Time{}}, step{"next", T(ctx, "step.pay"), time.Time{}})
 	case v.State == market.Open:
 		out = append(out, step{"now", T(ctx, "step.open"), due}, step{"next", T(ctx, deliver), time.Time{}}, step{"next", T(ctx, "step.pay"), time.Time{}})
 	case v.State == market.Claimed:
@@ -66,6 +68,9 @@ func happenings(ctx context.Context, v TaskView) []step {
 }
 
 func escrowLine(ctx context.Context, t market.Task) string {
+	if t.Evergreen {
+		return T(ctx, "escrow.platform")
+	}
 	if t.State.Terminal() {
 		return T(ctx, "escrow."+string(t.State))
 	}

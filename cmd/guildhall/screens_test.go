@@ -138,6 +138,12 @@ func screens(w *world) []screen {
 		{name: "case-refused", path: w.unfair, who: w.judge, lead: send(`form[action$="/decide"]`), there: refused},
 		{name: "case-decided", path: w.undone, who: w.judge},
 		{name: "vouchers", path: "/admin/vouchers", who: w.judge, there: `document.querySelector('main .task')`},
+		{name: "challenge", path: "/admin/onboarding", who: w.judge, there: `document.querySelector('#brief')`},
+		{name: "challenge-refused", path: "/admin/onboarding", who: w.judge, lead: func(b *tab) {
+			b.set("#passphrase", "swordfish")
+			b.send(`form[action="/admin/onboarding"]`, "")
+		}, there: refused},
+		{name: "onboarding-task", path: "/market?skills=onboarding", who: w.judge, there: `document.querySelector(".ticket")`, lead: func(b *tab) { b.click(".tasks .task h3 a"); b.until(`document.querySelector(".ticket")`) }},
 		{name: "vouchers-refused", path: "/admin/vouchers", who: w.judge, lead: send(`form[action="/admin/vouchers"]`), there: refused},
 		{name: "wallet-voucher-refused", path: "/wallet", who: w.newcomer, lead: send(`form[action="/wallet/vouchers"]`), there: refused},
 		{name: "voucher-codes", path: "/admin/vouchers", who: w.judge, there: `document.querySelector('#codes')`, lead: func(b *tab) {

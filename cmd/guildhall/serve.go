@@ -66,6 +66,9 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	if err := s.CheckKeys(ctx); err != nil {
 		return fmt.Errorf("%w; put the old key on a line of its own below the new one in secret.key, or behind it in GUILDHALL_SECRET_KEY", err)
 	}
+	if err := s.BeginOnboarding(ctx); err != nil {
+		return err
+	}
 	verifier, err := newVerifier(c.logger)
 	if err != nil {
 		return err
