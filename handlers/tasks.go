@@ -191,6 +191,15 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 			}
 		}
 	}
+	if v.Mine && s.Mode == market.ModeOpen {
+		shown := v.Waiting
+		if s.Delivery != nil {
+			shown = append(slices.Clone(shown), *s.Delivery)
+		}
+		if v.Identical, err = h.Store.Identical(ctx, r.actor, shown...); err != nil {
+			return v, err
+		}
+	}
 	if s.Delivery != nil && (s.Publisher == r.actor.Account || s.Delivery.Worker == r.actor.Account) {
 		v.Earlier, err = h.earlier(ctx, r, *s.Delivery)
 	}
