@@ -874,6 +874,8 @@ CREATE INDEX task_skills_reward ON public.task_skills USING btree (skill, reward
 
 CREATE INDEX tasks_due ON public.tasks USING btree (due_at) WHERE (due_at IS NOT NULL);
 
+CREATE INDEX tasks_escrow ON public.tasks USING btree (publisher_id) WHERE (due_at IS NOT NULL);
+
 CREATE INDEX tasks_open_deadline ON public.tasks USING btree (deadline, id) WHERE (state = 'open'::text);
 
 CREATE INDEX tasks_open_newest ON public.tasks USING btree (id) WHERE (state = 'open'::text);
@@ -887,6 +889,8 @@ CREATE INDEX tasks_open_title ON public.tasks USING gin (title public.gin_trgm_o
 CREATE INDEX tasks_publisher ON public.tasks USING btree (publisher_id, id);
 
 CREATE INDEX transfers_account ON public.transfers USING btree (account_id, id);
+
+CREATE INDEX transfers_account_kind ON public.transfers USING btree (account_id, kind, id);
 
 CREATE INDEX transfers_at ON public.transfers USING brin (at);
 

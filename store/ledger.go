@@ -122,59 +122,72 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 }
 
 // Wallet is what the account owns now. Payouts whose hold is over count as
-// available even before the sweep has moved them.
+// available even before the sweep has moved them. All is of one moment, because
+// it is one statement: while a payout matures it is in one place or the other.
 func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet, error) {
 	now := s.now()
-	var sums struct {
+	var rows []struct {
 		Granted market.Credits `db:"granted"`
 		Earned  market.Credits `db:"earned"`
 		Escrow  market.Credits `db:"escrow"`
+		heldRow
 	}
-	err := s.db.GetContext(ctx, &sums, `
+	err := s.db.SelectContext(ctx, &rows, `
 		SELECT w.granted, w.earned,
 			(SELECT COALESCE(sum(t.escrow_granted + t.escrow_earned), 0)::bigint FROM tasks t
-			 WHERE t.publisher_id = $1 AND t.due_at IS NOT NULL) AS escrow
-		FROM wallets w WHERE w.account_id = $1`, id)
+			 WHERE t.publisher_id = $1 AND t.due_at IS NOT NULL) AS escrow,
+			p.id, p.task_id, p.delivery_id, p.amount, p.class, p.available_at, p.hold_reason
+		FROM wallets w
+		LEFT JOIN payouts p ON p.account_id = w.account_id AND p.state = 'pending'
+		WHERE w.account_id = $1
+		ORDER BY p.available_at, p.id`, id)
 	if err != nil {
 		return market.Wallet{}, translate(err)
 	}
-	w := market.Wallet{Granted: sums.Granted, EarnedAvailable: sums.Earned, Escrow: sums.Escrow}
-	var rows []payoutRow
-	err = s.db.SelectContext(ctx, &rows, `
-		SELECT id, task_id, delivery_id, amount, class, available_at, hold_reason
-		FROM payouts WHERE account_id = $1 AND state = 'pending'
-		ORDER BY available_at, id`, id)
-	if err != nil {
-		return market.Wallet{}, translate(err)
+	if len(rows) == 0 {
+		return market.Wallet{}, market.ErrNotFound
 	}
+	w := market.Wallet{Granted: rows[0].Granted, EarnedAvailable: rows[0].Earned, Escrow: rows[0].Escrow}
 	for _, r := range rows {
-		held, granted := r.AvailableAt.After(now), r.Class == market.Granted
-		switch {
-		case held && granted:
-			w.GrantedPending += r.Amount
-		case held:
-			w.EarnedPending += r.Amount
-		case granted:
-			w.Granted += r.Amount
-		default:
-			w.EarnedAvailable += r.Amount
-		}
-		if held {
-			w.Holds = append(w.Holds, market.Payout{ID: r.ID, Account: id, Task: r.TaskID, Delivery: r.DeliveryID,
-				Amount: r.Amount, Class: r.Class, AvailableAt: r.AvailableAt, HoldReason: r.HoldReason})
+		if r.ID != nil {
+			hold(&w, r.payout(id), now)
 		}
 	}
 	return w, nil
 }
 
-type payoutRow struct {
-	ID          market.PayoutID   `db:"id"`
-	TaskID      market.TaskID     `db:"task_id"`
-	DeliveryID  market.DeliveryID `db:"delivery_id"`
-	Amount      market.Credits    `db:"amount"`
-	Class       market.Class      `db:"class"`
-	AvailableAt time.Time         `db:"available_at"`
-	HoldReason  string            `db:"hold_reason"`
+// hold adds a pending payout to the wallet of its owner.
+func hold(w *market.Wallet, p market.Payout, now time.Time) {
+	held, granted := p.AvailableAt.After(now), p.Class == market.Granted
+	switch {
+	case held && granted:
+		w.GrantedPending += p.Amount
+	case held:
+		w.EarnedPending += p.Amount
+	case granted:
+		w.Granted += p.Amount
+	default:
+		w.EarnedAvailable += p.Amount
+	}
+	if held {
+		w.Holds = append(w.Holds, p)
+	}
+}
+
+// heldRow is a payout that is pending, all of it nil where there is none.
+type heldRow struct {
+	ID          *market.PayoutID   `db:"id"`
+	TaskID      *market.TaskID     `db:"task_id"`
+	DeliveryID  *market.DeliveryID `db:"delivery_id"`
+	Amount      *market.Credits    `db:"amount"`
+	Class       *market.Class      `db:"class"`
+	AvailableAt *time.Time         `db:"available_at"`
+	HoldReason  *string            `db:"hold_reason"`
+}
+
+func (r heldRow) payout(owner market.AccountID) market.Payout {
+	return market.Payout{ID: *r.ID, Account: owner, Task: *r.TaskID, Delivery: *r.DeliveryID, Amount: *r.Amount, Class: *r.Class,
+		AvailableAt: *r.AvailableAt, HoldReason: *r.HoldReason}
 }
 
 // Entries are the account's ledger lines, newest first.
