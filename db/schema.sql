@@ -286,6 +286,7 @@ CREATE TABLE public.deliveries (
     created_at timestamp with time zone NOT NULL,
     due_at timestamp with time zone,
     in_case boolean DEFAULT false NOT NULL,
+    output_hash text GENERATED ALWAYS AS ((report ->> 'outputHash'::text)) STORED,
     CONSTRAINT deliveries_attempt CHECK ((attempt >= 0)),
     CONSTRAINT deliveries_own_clock CHECK (((due_at IS NULL) OR (claim_id IS NULL))),
     CONSTRAINT deliveries_reviewed CHECK (((state = ANY (ARRAY['accepted'::text, 'rejected'::text, 'reversed'::text])) = (review IS NOT NULL))),
@@ -832,6 +833,8 @@ CREATE INDEX claims_worker ON public.claims USING btree (worker_id, task_id);
 
 CREATE UNIQUE INDEX deliveries_accepted ON public.deliveries USING btree (task_id) WHERE ((state = 'accepted'::text) AND (claim_id IS NOT NULL));
 
+CREATE INDEX deliveries_identical ON public.deliveries USING btree (task_id, output_hash, created_at, id) WHERE ((claim_id IS NULL) AND (output_hash IS NOT NULL));
+
 CREATE INDEX deliveries_live ON public.deliveries USING btree (task_id, due_at) INCLUDE (id, worker_id, state, in_case) WHERE (due_at IS NOT NULL);
 
 CREATE UNIQUE INDEX deliveries_pending ON public.deliveries USING btree (task_id) WHERE ((state = 'pending'::text) AND (claim_id IS NOT NULL));
@@ -907,6 +910,8 @@ CREATE INDEX tasks_open_title ON public.tasks USING gin (title public.gin_trgm_o
 CREATE INDEX tasks_publisher ON public.tasks USING btree (publisher_id, id);
 
 CREATE INDEX transfers_account ON public.transfers USING btree (account_id, id);
+
+CREATE INDEX transfers_account_kind ON public.transfers USING btree (account_id, kind, id);
 
 CREATE INDEX transfers_at ON public.transfers USING brin (at);
 

@@ -119,7 +119,7 @@ func (h *Handlers) showCase(r *request) (answer, error) {
 	out := record{Case: caseShape(v.Case), Task: taskShape(v.Snapshot, market.Actor{}), Deliveries: []deliveryJSON{}, Timeline: []happeningJSON{}, Thread: []messageJSON{}}
 	for _, d := range v.Deliveries {
 		shape := deliveryShape(d)
-		shape.Cases = casesOf(v.Cases, d.ID)
+		shape.Cases, shape.IdenticalTo = casesOf(v.Cases, d.ID), identicalShape(v.Identical, d.ID)
 		out.Deliveries = append(out.Deliveries, shape)
 	}
 	for _, x := range v.Timeline {
@@ -154,6 +154,9 @@ func (h *Handlers) caseView(ctx context.Context, r *request, id market.CaseID, f
 	}
 	v.Thread.Seen = v.Thread.Total // nothing of it is new to who decides
 	if v.Deliveries, err = h.Store.WorkerDeliveries(ctx, k.Task, s.Delivery.Worker, maxRecord); err != nil {
+		return v, err
+	}
+	if v.Identical, err = h.Store.Identical(ctx, r.actor, v.Deliveries...); err != nil {
 		return v, err
 	}
 	v.Files, err = h.Store.Files(ctx, k.Task)

@@ -120,9 +120,13 @@ func (h *Handlers) listDeliveries(r *request) (answer, error) {
 		return answer{}, err
 	}
 	cases, err := h.Store.TaskCases(ctx, r.actor, id)
+	if err != nil {
+		return answer{}, err
+	}
+	same, err := h.Store.Identical(ctx, r.actor, ds...)
 	show := func(d market.Delivery) deliveryJSON {
 		out := deliveryShape(d)
-		out.Cases = casesOf(cases, d.ID)
+		out.Cases, out.IdenticalTo = casesOf(cases, d.ID), identicalShape(same, d.ID)
 		return out
 	}
 	return answer{json: page(ds, limit, show, func(d market.Delivery) any { return map[string]any{"id": d.ID} })}, err
@@ -141,8 +145,12 @@ func (h *Handlers) showDelivery(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	same, err := h.Store.Identical(r.ctx(), r.actor, *s.Delivery)
+	if err != nil {
+		return answer{}, err
+	}
 	shape := deliveryShape(*s.Delivery)
-	shape.Cases = casesOf(cases, did)
+	shape.Cases, shape.IdenticalTo = casesOf(cases, did), identicalShape(same, did)
 	if shape.Hidden, err = h.revealed(r, *s.Delivery); err != nil {
 		return answer{}, err
 	}

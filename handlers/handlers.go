@@ -37,6 +37,8 @@ type Options struct {
 	TrustedProxies []*net.IPNet
 	// Version is the build's, shown by the health check.
 	Version string
+	// Observe, if set, is told of every request that was answered.
+	Observe func(Served)
 	// Done ends streams when it is closed, so that the server can stop; nil
 	// never does.
 	Done <-chan struct{}
@@ -155,6 +157,7 @@ func (h *Handlers) outside(origin *http.CrossOriginProtection, next http.Handler
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		rec := &recorder{ResponseWriter: w}
+		r, served := h.observed(r)
 		defer func() {
 			if p := recover(); p != nil {
 				h.Logger.Error("panic", "requestId", id, "panic", p, "stack", string(debug.Stack()))
@@ -163,6 +166,7 @@ func (h *Handlers) outside(origin *http.CrossOriginProtection, next http.Handler
 				}
 			}
 			h.Logger.Info("request", "requestId", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "ms", time.Since(began).Milliseconds())
+			h.observe(served, rec.status, time.Since(began))
 		}()
 		if err := origin.Check(r); err != nil {
 			h.refuse(rec, r, market.ErrCrossOrigin)

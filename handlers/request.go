@@ -101,6 +101,7 @@ func (r *request) ctx() context.Context { return r.echo.Request().Context() }
 func (h *Handlers) adapt(rt route) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := &request{echo: c}
+		matched(r.ctx(), rt)
 		a, err := h.run(rt, r)
 		switch {
 		case rt.page && err != nil:

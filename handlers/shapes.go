@@ -261,6 +261,8 @@ type deliveryJSON struct {
 	// Hidden is set for the worker once the delivery is rejected.
 	Hidden []market.HiddenVectors `json:"hidden,omitempty"`
 	Payout *rewardJSON            `json:"payout,omitempty"`
+	// IdenticalTo is for the publisher and operators.
+	IdenticalTo *identicalJSON `json:"identicalTo,omitempty"`
 	// Cases are what operators were asked about it.
 	Cases     []caseJSON `json:"cases,omitempty"`
 	DueAt     *time.Time `json:"dueAt,omitempty"`
@@ -281,6 +283,34 @@ func deliveryShape(d market.Delivery) deliveryJSON {
 	if d.Payout != nil {
 		p := rewardJSON{payout(*d.Payout), d.Payout.Granted, d.Payout.Amount - d.Payout.Granted}
 		out.Payout = &p
+	}
+	return out
+}
+
+// identicalJSON names deliveries of others with the same output, the earliest
+// before the others; first says that the delivery came before them.
+type identicalJSON struct {
+	Count      int        `json:"count"`
+	First      bool       `json:"first"`
+	Deliveries []twinJSON `json:"deliveries"`
+}
+
+type twinJSON struct {
+	ID        market.DeliveryID    `json:"id"`
+	Worker    partyJSON            `json:"worker"`
+	State     market.DeliveryState `json:"state"`
+	CreatedAt time.Time            `json:"createdAt"`
+}
+
+// identicalShape is nil for a delivery without twins.
+func identicalShape(all map[market.DeliveryID]market.Identical, id market.DeliveryID) *identicalJSON {
+	same, ok := all[id]
+	if !ok {
+		return nil
+	}
+	out := &identicalJSON{Count: same.Count, First: same.First}
+	for _, x := range same.Twins {
+		out.Deliveries = append(out.Deliveries, twinJSON{x.ID, partyJSON{x.Worker}, x.State, x.CreatedAt})
 	}
 	return out
 }

@@ -206,6 +206,15 @@ func (h *Handlers) taskView(ctx context.Context, r *request, s market.Snapshot, 
 			}
 		}
 	}
+	if v.Mine && s.Mode == market.ModeOpen {
+		shown := v.Waiting
+		if s.Delivery != nil {
+			shown = append(slices.Clone(shown), *s.Delivery)
+		}
+		if v.Identical, err = h.Store.Identical(ctx, r.actor, shown...); err != nil {
+			return v, err
+		}
+	}
 	if s.Delivery != nil {
 		v.Earlier, err = h.Store.EarlierDelivery(ctx, r.actor.Account, *s.Delivery)
 	}

@@ -259,6 +259,23 @@ func (s *Store) Audits(ctx context.Context, limit int) ([]AuditRun, error) {
 	return out, translate(err)
 }
 
+// LastAudit is the last audit that was kept, and when the last one was that
+// found nothing, the zero time if none did. It returns market.ErrNotFound
+// before the first.
+func (s *Store) LastAudit(ctx context.Context) (last AuditRun, whole time.Time, err error) {
+	var row struct {
+		AuditRun
+		Whole *time.Time `db:"whole"`
+	}
+	err = s.db.GetContext(ctx, &row, `
+		SELECT at, transfers, findings, (SELECT max(at) FROM audits WHERE findings = 0) AS whole
+		FROM audits ORDER BY id DESC LIMIT 1`)
+	if row.Whole != nil {
+		whole = *row.Whole
+	}
+	return row.AuditRun, whole, translate(err)
+}
+
 func audit(ctx context.Context, tx *sqlx.Tx) (AuditReport, error) {
 	var r AuditReport
 	for _, q := range []string{gatherBalances, `CREATE INDEX ON balance (account)`, `ANALYZE balance`} {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"guildhall/store/storetest"
@@ -27,11 +28,34 @@ func BenchmarkAudit(b *testing.B) {
 	exec(b, s, `INSERT INTO wallets (account_id, granted, earned) SELECT account_id, sum(amount), 0 FROM transfers GROUP BY 1`)
 	exec(b, s, `ANALYZE`)
 	sweep(b, s) // seals the days
+	before := peakMemory(b)
 	for b.Loop() {
 		r, err := s.Audit(b.Context())
 		if err != nil || len(r.Findings) != 0 || r.Transfers != int64(lines) || r.Days < 25 {
 			b.Fatalf("%d lines, %d days, %+v, %v", r.Transfers, r.Days, r.Findings[:min(3, len(r.Findings))], err)
 		}
 	}
+	more := peakMemory(b) - before
 	b.ReportMetric(float64(lines)*float64(b.N)/b.Elapsed().Seconds(), "lines/s")
+	b.ReportMetric(float64(more)/1024, "MiB-more") // nothing of the ledger is loaded
+}
+
+// peakMemory is the most that this program has ever used, in KiB.
+func peakMemory(b *testing.B) int64 {
+	b.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if text, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 10, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return n
+		}
+	}
+	b.Fatal("no VmHWM in /proc/self/status")
+	return 0
 }

@@ -126,58 +126,71 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 }
 
 // Wallet is what the account owns now. Payouts whose hold is over count as
-// available even before the sweep has moved them.
+// available even before the sweep has moved them. All is of one moment, because
+// it is one statement: while a payout matures it is in one place or the other.
 func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet, error) {
 	now := s.now()
-	var sums struct {
+	var rows []struct {
 		Granted market.Credits `db:"granted"`
 		Earned  market.Credits `db:"earned"`
 		Escrow  market.Credits `db:"escrow"`
 		// Redeemed leaves out what was given back.
 		Redeemed market.Credits `db:"redeemed"`
+		heldRow
 	}
-	err := s.db.GetContext(ctx, &sums, `
+	err := s.db.SelectContext(ctx, &rows, `
 		SELECT w.granted, w.earned,
 			(SELECT COALESCE(sum(t.escrow_granted + t.escrow_earned), 0)::bigint FROM tasks t
 			 WHERE t.publisher_id = $1 AND t.due_at IS NOT NULL) AS escrow,
 			(SELECT COALESCE(sum(o.price), 0)::bigint FROM redemptions o
-			 WHERE o.account_id = $1 AND o.state <> 'refused') AS redeemed
-		FROM wallets w WHERE w.account_id = $1`, id)
+			 WHERE o.account_id = $1 AND o.state <> 'refused') AS redeemed,
+			p.id, p.task_id, p.delivery_id, p.amount, p.class, p.granted AS kept, p.available_at, p.hold_reason
+		FROM wallets w
+		LEFT JOIN payouts p ON p.account_id = w.account_id AND p.state = 'pending'
+		WHERE w.account_id = $1
+		ORDER BY p.available_at, p.id`, id)
 	if err != nil {
 		return market.Wallet{}, translate(err)
 	}
-	w := market.Wallet{Granted: sums.Granted, EarnedAvailable: sums.Earned, Escrow: sums.Escrow, Redeemed: sums.Redeemed}
-	var rows []payoutRow
-	err = s.db.SelectContext(ctx, &rows, `
-		SELECT id, task_id, delivery_id, amount, class, granted, available_at, hold_reason
-		FROM payouts WHERE account_id = $1 AND state = 'pending'
-		ORDER BY available_at, id`, id)
-	if err != nil {
-		return market.Wallet{}, translate(err)
+	if len(rows) == 0 {
+		return market.Wallet{}, market.ErrNotFound
 	}
+	w := market.Wallet{Granted: rows[0].Granted, EarnedAvailable: rows[0].Earned, Escrow: rows[0].Escrow, Redeemed: rows[0].Redeemed}
 	for _, r := range rows {
-		if !r.AvailableAt.After(now) {
-			w.Granted += r.Granted
-			w.EarnedAvailable += r.Amount - r.Granted
-			continue
+		if r.ID != nil {
+			hold(&w, r.payout(id), now)
 		}
-		w.GrantedPending += r.Granted
-		w.EarnedPending += r.Amount - r.Granted
-		w.Holds = append(w.Holds, market.Payout{ID: r.ID, Account: id, Task: r.TaskID, Delivery: r.DeliveryID,
-			Amount: r.Amount, Class: r.Class, Granted: r.Granted, AvailableAt: r.AvailableAt, HoldReason: r.HoldReason})
 	}
 	return w, nil
 }
 
-type payoutRow struct {
-	ID          market.PayoutID   `db:"id"`
-	TaskID      market.TaskID     `db:"task_id"`
-	DeliveryID  market.DeliveryID `db:"delivery_id"`
-	Amount      market.Credits    `db:"amount"`
-	Class       market.Class      `db:"class"`
-	Granted     market.Credits    `db:"granted"`
-	AvailableAt time.Time         `db:"available_at"`
-	HoldReason  string            `db:"hold_reason"`
+// hold adds a pending payout to the wallet of its owner.
+func hold(w *market.Wallet, p market.Payout, now time.Time) {
+	if !p.AvailableAt.After(now) {
+		w.Granted += p.Granted
+		w.EarnedAvailable += p.Amount - p.Granted
+		return
+	}
+	w.GrantedPending += p.Granted
+	w.EarnedPending += p.Amount - p.Granted
+	w.Holds = append(w.Holds, p)
+}
+
+// heldRow is a payout that is pending, all of it nil where there is none.
+type heldRow struct {
+	ID          *market.PayoutID   `db:"id"`
+	TaskID      *market.TaskID     `db:"task_id"`
+	DeliveryID  *market.DeliveryID `db:"delivery_id"`
+	Amount      *market.Credits    `db:"amount"`
+	Class       *market.Class      `db:"class"`
+	Kept        *market.Credits    `db:"kept"` // how much of it is granted
+	AvailableAt *time.Time         `db:"available_at"`
+	HoldReason  *string            `db:"hold_reason"`
+}
+
+func (r heldRow) payout(owner market.AccountID) market.Payout {
+	return market.Payout{ID: *r.ID, Account: owner, Task: *r.TaskID, Delivery: *r.DeliveryID, Amount: *r.Amount, Class: *r.Class, Granted: *r.Kept,
+		AvailableAt: *r.AvailableAt, HoldReason: *r.HoldReason}
 }
 
 // Holding is what the account's live tasks hold, newest first.

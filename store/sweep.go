@@ -52,6 +52,22 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 	return done, errors.Join(append(failed, translate(err))...)
 }
 
+// Lag is for how long the oldest thing has been due that a sweep has not
+// settled yet: a task's clock, a payout or a case; 0 if nothing is due.
+func (s *Store) Lag(ctx context.Context) (time.Duration, error) {
+	var oldest *time.Time
+	now := s.now()
+	err := s.db.GetContext(ctx, &oldest, `
+		SELECT LEAST(
+			(SELECT min(due_at) FROM tasks WHERE due_at IS NOT NULL),
+			(SELECT min(available_at) FROM payouts WHERE state = 'pending'),
+			(SELECT min(due_at) FROM cases WHERE closed_at IS NULL))`)
+	if err != nil || oldest == nil || oldest.After(now) {
+		return 0, translate(err)
+	}
+	return now.Sub(*oldest), nil
+}
+
 func (s *Store) releaseAny(ctx context.Context, limit int) (int, error) {
 	return s.release(ctx, "", limit)
 }

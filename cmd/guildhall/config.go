@@ -38,11 +38,13 @@ var settings = []setting{
 	{"GUILDHALL_RATE_LIMITS", "rate-limits", "on", "on or off"},
 	{"GUILDHALL_TRUSTED_PROXIES", "trusted-proxies", "", "addresses of reverse proxies whose X-Forwarded-For is believed, such as 127.0.0.1,10.0.0.0/8"},
 	{"GUILDHALL_LOG", "log", "text", "text or json"},
+	{"GUILDHALL_METRICS_ADDR", "metrics-addr", "", "address of its own where /metrics is served in Prometheus' format, to everybody who reaches it, such as 127.0.0.1:9090 (default not at all)"},
 }
 
 // config is the configuration, checked once.
 type config struct {
 	addr, baseURL, data, databaseURL string
+	metricsAddr                      string
 	blobURL                          string
 	terms                            market.Terms
 	feeBPS                           int
@@ -115,6 +117,11 @@ func (c *config) fill(get func(string) string, errs io.Writer) error {
 	c.data, c.databaseURL = get("GUILDHALL_DATA"), get("DATABASE_URL")
 	if _, _, err = net.SplitHostPort(c.addr); err != nil {
 		return bad("GUILDHALL_ADDR", "host:port")
+	}
+	if c.metricsAddr = get("GUILDHALL_METRICS_ADDR"); c.metricsAddr != "" {
+		if _, _, err = net.SplitHostPort(c.metricsAddr); err != nil {
+			return bad("GUILDHALL_METRICS_ADDR", "host:port")
+		}
 	}
 	if u, err := url.Parse(c.baseURL); c.baseURL != "" && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {
 		return bad("GUILDHALL_BASE_URL", "an http or https address")

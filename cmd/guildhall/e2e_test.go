@@ -320,6 +320,7 @@ func TestConfiguration(t *testing.T) {
 		{[]string{"serve"}, "GUILDHALL_TRUSTED_PROXIES=10.0.0.0/33", "GUILDHALL_TRUSTED_PROXIES"},
 		{[]string{"serve"}, "GUILDHALL_SECRET_KEY=c2hvcnQ=", "GUILDHALL_SECRET_KEY"},
 		{[]string{"serve"}, "GUILDHALL_REDEEM_AUTO=-1", "GUILDHALL_REDEEM_AUTO"},
+		{[]string{"serve"}, "GUILDHALL_METRICS_ADDR=9090", "GUILDHALL_METRICS_ADDR"},
 		{[]string{"serve", "now"}, "X=1", "now"},
 		{[]string{"migrate"}, "X=1", "migrate needs"},
 		{[]string{"fly"}, "X=1", "fly"},

@@ -131,6 +131,7 @@ func screens(w *world) []screen {
 		{name: "many-publisher", path: w.many, who: w.mara, there: `document.querySelectorAll('#review tbody tr').length === 2`},
 		{name: "many-stranger", path: w.many, there: `document.querySelector('#claim-call')`},
 		{name: "many-delivery", path: w.waiting, who: w.mara, there: `document.querySelector('.decide')`},
+		{name: "many-copied", path: w.copied, who: w.mara, there: `document.querySelector('.review .identical a')`},
 		{name: "states", path: "/docs/states", there: `document.querySelectorAll('svg.states').length === 2`},
 		{name: "cases", path: "/admin/cases", who: w.judge, there: `document.querySelector('.task')`},
 		{name: "cases-closed", path: "/admin/cases?state=closed", who: w.judge, there: `document.querySelector('.task')`},

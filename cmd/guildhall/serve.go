@@ -40,6 +40,11 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 		return fmt.Errorf("listen on %s: %w; choose another address with --addr", c.addr, err)
 	}
 	defer listener.Close()
+	watched, err := listenForMetrics(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer watched.close()
 	d, err := openDatabase(ctx, c, false)
 	if err != nil {
 		return err
@@ -77,11 +82,17 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	if c.baseURL == "" {
 		c.baseURL = "http://" + listener.Addr().String()
 	}
-	site := handlers.New(handlers.Options{Store: s, Verifier: verifier, Logger: c.logger, BaseURL: c.baseURL, RateLimits: c.rateLimits, TrustedProxies: c.trustedProxies, Version: version, Done: ctx.Done()})
-	announce(out, c, d, listener.Addr())
+	meters := newMeters(s)
+	options := handlers.Options{Store: s, Verifier: verifier, Logger: c.logger, BaseURL: c.baseURL, RateLimits: c.rateLimits, TrustedProxies: c.trustedProxies, Version: version, Done: ctx.Done()}
+	if watched.on() {
+		options.Observe = meters.served
+		go watched.serve(ctx, meters, c.logger)
+	}
+	site := handlers.New(options)
+	announce(out, c, d, listener.Addr(), watched)
 	sweeping, stopSweeping := context.WithCancel(ctx)
 	done := make(chan struct{})
-	go func() { sweep(sweeping, s, c.logger); close(done) }()
+	go func() { sweep(sweeping, s, c.logger, meters); close(done) }()
 	go collectOrphans(sweeping, s, c.logger)
 	go auditDaily(sweeping, s, c.logger)
 	err = answer(ctx, listener, site)
@@ -115,19 +126,23 @@ func newVerifier(logger *slog.Logger) (*pool.Pool, error) {
 	return pool.New(pool.Options{Command: []string{self, "verify-worker"}, Logger: logger}), nil
 }
 
-func announce(out io.Writer, c config, d database, addr net.Addr) {
+func announce(out io.Writer, c config, d database, addr net.Addr, watched metricsListener) {
 	fmt.Fprintf(out, `Guildhall listens on http://%s
 Data: %s
 Next: open it in a browser to create an account, or register an agent with
   curl -s %s/api/v1/agents/register -H 'Content-Type: application/json' -d '{"handle":"my-agent"}'
 Stop with Ctrl-C.
 `, addr, d.where, c.baseURL)
+	if watched.on() {
+		fmt.Fprintf(out, "Metrics: http://%s/metrics\n", watched.Addr())
+	}
 }
 
 // sweep lets the clocks act until ctx ends.
-func sweep(ctx context.Context, s *store.Store, logger *slog.Logger) {
+func sweep(ctx context.Context, s *store.Store, logger *slog.Logger, m *meters) {
 	for {
 		n, err := s.Sweep(ctx, sweepLimit)
+		m.swept(n, err)
 		if err != nil && ctx.Err() == nil {
 			logger.Error("sweep", "error", err)
 		}

@@ -57,6 +57,8 @@ type world struct {
 	// first delivery, unfair and undone the pages of an open and a decided case
 	judge                         member
 	many, waiting, unfair, undone string
+	// copied is a delivery whose output another agent had handed in before
+	copied string
 	// reported is the page of an open report, of a task that has two
 	reported string
 	// good is an operator's page of a good; ordered, coded and turned are mara's
@@ -326,6 +328,9 @@ func (w *world) fillCases(t *testing.T, dir string) {
 		w.waiting = w.worker.deliverOpen(t, w.many, "Both words, in their order.")
 		w.atelier.deliverOpen(t, w.many, "As they stand.")
 	}
+	twice := w.mara.publish(t, manyTask("Translate the words on the seal"))
+	w.worker.deliverOpen(t, twice, "Both words, from the wax.")
+	w.copied = w.atelier.deliverOpen(t, twice, "Both words.")
 	dispute := func(title string) string {
 		path := w.mara.publish(t, manyTask(title))
 		did := w.worker.deliverOpen(t, path, "Both words.")

@@ -20,6 +20,9 @@ ALTER TABLE tasks
     ADD COLUMN fee bigint NOT NULL DEFAULT 0 CONSTRAINT tasks_fee CHECK (fee >= 0),
     DROP CONSTRAINT tasks_escrow_slots,
     ADD CONSTRAINT tasks_escrow_slots CHECK (escrow_granted + escrow_earned = (reward + fee) * slots);
+
+-- What a publisher's live tasks hold, however many are over and however many
+-- of others are live.
 CREATE INDEX tasks_holding ON tasks (publisher_id, id) INCLUDE (escrow_granted, escrow_earned) WHERE due_at IS NOT NULL;
 
 -- How much of a payout is granted credits: none, or what was so in the escrow.
