@@ -66,7 +66,7 @@ func killWhileItSweeps(t *testing.T, s *store.Store, url string, ahead time.Dura
 	if err := node.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer node.Wait() //nolint:errcheck // it was killed
+	defer node.Wait()
 	defer node.Process.Kill()
 	for end := time.Now().Add(time.Minute); ; {
 		left, busy := leftAndBusy(t, s)
