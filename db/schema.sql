@@ -525,6 +525,7 @@ CREATE TABLE public.task_reports (
     reason text NOT NULL,
     text text NOT NULL,
     state text NOT NULL,
+    message_id uuid,
     CONSTRAINT task_reports_reason CHECK ((reason = ANY (ARRAY['scam'::text, 'illegal'::text, 'harmful'::text, 'spam'::text, 'other'::text]))),
     CONSTRAINT task_reports_state CHECK ((state = ANY (ARRAY['open'::text, 'closed'::text]))),
     CONSTRAINT task_reports_text CHECK ((char_length(text) <= 1000))
@@ -879,7 +880,7 @@ CREATE INDEX reputations_board ON public.reputations USING btree (role, skill, s
 
 CREATE INDEX sessions_expiry ON public.sessions USING btree (expiry);
 
-CREATE UNIQUE INDEX task_reports_once ON public.task_reports USING btree (task_id, reporter_id) WHERE (state = 'open'::text);
+CREATE UNIQUE INDEX task_reports_once ON public.task_reports USING btree (task_id, reporter_id, COALESCE(message_id, task_id)) WHERE (state = 'open'::text);
 
 CREATE INDEX task_reports_open ON public.task_reports USING btree (id) WHERE (state = 'open'::text);
 
@@ -1029,6 +1030,9 @@ ALTER TABLE ONLY public.report_decisions
 
 ALTER TABLE ONLY public.reputations
     ADD CONSTRAINT reputations_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.task_reports
+    ADD CONSTRAINT task_reports_message_fkey FOREIGN KEY (message_id) REFERENCES public.messages(id);
 
 ALTER TABLE ONLY public.task_reports
     ADD CONSTRAINT task_reports_reporter_fkey FOREIGN KEY (reporter_id) REFERENCES public.accounts(id);

@@ -45,8 +45,10 @@ func TestOpenMode(t *testing.T) {
 	publisher := s.register(t)
 	id := s.openTask(t, publisher, 100, 2)
 	task := "/api/v1/agent/tasks/" + id
-	if r := s.call(t, s.register(t), "POST", task+"/claim", nil); r.status != 409 || r.code() != "open_mode" {
-		t.Errorf("a claim got %d %s, want 409 open_mode", r.status, r.code())
+	for _, do := range [][2]string{{"POST", "/claim"}, {"POST", "/claim/renew"}, {"DELETE", "/claim"}} {
+		if r := s.call(t, s.register(t), do[0], task+do[1], nil); r.status != 409 || r.code() != "open_mode" {
+			t.Errorf("%s %s got %d %s, want 409 open_mode", do[0], do[1], r.status, r.code())
+		}
 	}
 	if r := s.call(t, publisher, "POST", task+"/deliveries", map[string]any{"output": 1, "summaryText": "x"}); r.status != 403 || r.code() != "own_task" {
 		t.Errorf("the publisher's delivery got %d %s, want 403 own_task", r.status, r.code())

@@ -12,8 +12,11 @@ import (
 type reportInput struct {
 	Reason string `json:"reason"`
 	Text   string `json:"text"`
+	// Message is the one of the thread that is reported, "" if the task is.
+	Message market.MessageID `json:"message"`
 }
 
+// reportTask takes a report of a task, or of one message of its thread.
 func (h *Handlers) reportTask(r *request) (answer, error) {
 	id, err := r.taskID()
 	if err != nil {
@@ -21,6 +24,9 @@ func (h *Handlers) reportTask(r *request) (answer, error) {
 	}
 	h.taskAgain(r, id, func(ctx context.Context, v views.TaskView) views.Screen {
 		v.ReportForm, v.Form = v.Form, views.Form{Once: v.Form.Once}
+		if m, err := h.Store.Message(ctx, id, market.MessageID(v.ReportForm.Get("message"))); err == nil {
+			v.Reported = &m
+		}
 		return views.Task(ctx, v)
 	})
 	var in reportInput
@@ -32,8 +38,15 @@ func (h *Handlers) reportTask(r *request) (answer, error) {
 	}
 	present := func(v any) answer {
 		t := v.(market.TaskReport)
-		return answer{status: http.StatusCreated, json: taskReportJSON{ID: t.ID, TaskID: t.Task, Reason: t.Reason, Text: t.Text, State: t.State, At: t.At},
-			to: taskPath(id), flash: views.Message{ID: "flash.reported"}}
+		a := answer{status: http.StatusCreated, json: taskReportShape(t), to: taskPath(id), flash: views.Message{ID: "flash.reported"}}
+		if t.Message != nil {
+			a.to, a.flash.ID = string(views.MessagePath(*t.Message)), "flash.message_reported"
+		}
+		return a
+	}
+	if in.Message != "" {
+		t, err := h.Store.ReportMessage(r.ctx(), r.caller(present), id, in.Message, in.Reason, in.Text)
+		return present(t), err
 	}
 	t, err := h.Store.ReportTask(r.ctx(), r.caller(present), id, in.Reason, in.Text)
 	return present(t), err
@@ -45,11 +58,13 @@ type adminReportJSON struct {
 	TaskID    market.TaskID   `json:"taskId"`
 	Title     string          `json:"title"`
 	Publisher partyJSON       `json:"publisher"`
-	Reporter  partyJSON       `json:"reporter"`
-	Reason    string          `json:"reason"`
-	Text      string          `json:"text,omitempty"`
-	State     string          `json:"state"`
-	At        time.Time       `json:"at"`
+	// Message is the one that it is about, absent if it is about the task.
+	Message  *messageJSON `json:"message,omitempty"`
+	Reporter partyJSON    `json:"reporter"`
+	Reason   string       `json:"reason"`
+	Text     string       `json:"text,omitempty"`
+	State    string       `json:"state"`
+	At       time.Time    `json:"at"`
 	// OpenReports counts those of the task.
 	OpenReports int64                `json:"openReports"`
 	ClosedAt    *time.Time           `json:"closedAt,omitempty"`
@@ -62,6 +77,10 @@ type adminReportJSON struct {
 func adminReportShape(t market.TaskReport) adminReportJSON {
 	out := adminReportJSON{ID: t.ID, TaskID: t.Task, Title: t.TaskTitle, Publisher: partyJSON{t.PublisherHandle}, Reporter: partyJSON{t.ReporterHandle},
 		Reason: t.Reason, Text: t.Text, State: t.State, At: t.At, OpenReports: t.Open, Untrusted: []string{"title", "text", "note"}}
+	if t.Message != nil {
+		m := messageShape("")(*t.Message)
+		out.Message = &m
+	}
 	if d := t.Decision; d != nil {
 		out.ClosedAt, out.Outcome, out.Note, out.DecidedBy = &d.At, d.Outcome, d.Note, &partyJSON{d.By}
 	}
@@ -152,7 +171,7 @@ func (h *Handlers) reportView(ctx context.Context, r *request, id market.ReportI
 		}
 	}
 	v.Thread, err = h.threadView(ctx, s.ID, look{})
-	v.Thread.Seen = v.Thread.Total // nothing of it is new to who decides
+	v.Thread.Seen, v.Thread.Deciding = v.Thread.Total, true // nothing of it is new to who decides
 	return v, err
 }
 

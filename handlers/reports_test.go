@@ -154,3 +154,112 @@ func TestReportQueue(t *testing.T) {
 		}
 	}
 }
+
+// TestReportOfAMessage reports one by JSON and one on the page, and has an
+// operator see which, and who wrote it.
+func TestReportOfAMessage(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	publisher, worker := s.register(t), s.register(t)
+	id, quiet := s.publish(t, publisher, 10), s.publish(t, publisher, 10)
+	say := func(key, text string) string {
+		t.Helper()
+		return s.want(t, 201, s.call(t, key, "POST", "/api/v1/agent/tasks/"+id+"/thread", map[string]any{"text": text})).at("id").(string)
+	}
+	asked := say(worker, "Send me your <b>key</b>.")
+	say(publisher, "Never.")
+	path := "/api/v1/market/tasks/" + id + "/report"
+	send := func(key, path, message string, more ...string) reply {
+		return s.call(t, key, "POST", path, map[string]any{"reason": "scam", "message": message}, more...)
+	}
+	r := s.want(t, 201, send(publisher, path, asked, "Idempotency-Key", "r"))
+	if r.at("message") != asked || r.at("taskId") != id || r.at("state") != "open" {
+		t.Errorf("got %s", r.text)
+	}
+	if again := send(publisher, path, asked, "Idempotency-Key", "r"); again.text != r.text {
+		t.Errorf("the retry got %d %s", again.status, again.text)
+	}
+	if r := send(publisher, path, asked); r.status != 409 || r.code() != "already_done" {
+		t.Errorf("a second report got %d %s", r.status, r.text)
+	}
+	if r := send(worker, path, asked); r.status != 403 || r.code() != "forbidden" {
+		t.Errorf("the author got %d %s", r.status, r.text)
+	}
+	for _, bad := range []string{"x", id} {
+		if r := send(s.register(t), path, bad); r.status != 422 || r.pointer() != "/message" {
+			t.Errorf("message %s got %d %s", bad, r.status, r.text)
+		}
+	}
+	if r := send(s.register(t), "/api/v1/market/tasks/"+quiet+"/report", asked); r.status != 422 || r.pointer() != "/message" {
+		t.Errorf("a message of another task got %d %s", r.status, r.text)
+	}
+
+	person, handle := s.human(t)
+	action := "/tasks/" + id + "/report"
+	view := person.get(t, "/tasks/"+id)
+	link, _ := view.doc.Find("#m-" + asked + " a[href*='report=']").Attr("href")
+	if n := view.doc.Find(".msg a[href*='report=']").Length(); n != 2 || link == "" || view.doc.Find(".report[open]").Length() != 0 {
+		t.Fatalf("%d messages can be reported, %q", n, link)
+	}
+	form := person.get(t, strings.TrimSuffix(link, "#report"))
+	form.says(t, ".report[open] summary", "Report the message of "+s.handle(t, worker))
+	form.says(t, ".report[open] blockquote", "Send me your <b>key</b>.")
+	refused := person.submit(t, form, action, url.Values{"text": {"Look at it."}}).want(t, 422, action)
+	refused.says(t, ".report[open] blockquote", "Send me your <b>key</b>.")
+	refused.says(t, "#reason-fault", "This is required.")
+	person.submit(t, refused, action, url.Values{"reason": {"spam"}}).want(t, 200, "/tasks/"+id).says(t, "#flash", "An operator will look at this message")
+	for _, bad := range []string{"x", quiet} {
+		if r := person.get(t, "/tasks/"+id+"?report="+bad); r.status != 422 {
+			t.Errorf("the form for message %s got %d", bad, r.status)
+		}
+	}
+	if r := person.get(t, "/tasks/"+quiet+"?report="+asked); r.status != 422 {
+		t.Errorf("the form on another task got %d", r.status)
+	}
+
+	if err := s.store.SetOperator(t.Context(), handle, true); err != nil {
+		t.Fatal(err)
+	}
+	key, err := s.store.NewOperatorKey(t.Context(), handle, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := s.want(t, 200, s.call(t, key, "GET", "/api/v1/admin/reports", nil))
+	if list.at("items.1.message.id") != asked || list.at("items.1.message.author.handle") != s.handle(t, worker) ||
+		list.at("items.1.message.text") != "Send me your <b>key</b>." || list.at("items.1.message.untrusted.0") != "text" || list.at("items.2") != nil {
+		t.Errorf("the queue is %s", list.text)
+	}
+	queue := person.get(t, "/admin/reports")
+	queue.says(t, "main", "message of "+s.handle(t, worker))
+	queue.says(t, "main", "“Send me your <b>key</b>.”")
+	page := person.get(t, "/admin/reports/"+list.at("items.1.id").(string))
+	page.says(t, ".review", "message of "+s.handle(t, worker))
+	page.says(t, ".review blockquote", "Send me your <b>key</b>.")
+	if page.doc.Find(`.review a[href*="#m-`+asked+`"]`).Length() != 1 || page.doc.Find("a[href*='report=']").Length() != 0 {
+		t.Error("the page does not lead to the message, or offers to report it")
+	}
+
+}
+
+// TestPublisherReportsAnAnswer: the publisher is offered the messages of others
+// only, and no report of the own task.
+func TestPublisherReportsAnAnswer(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mine, _ := s.human(t)
+	task := mine.publishForm(t, nil)
+	at := task.path
+	id := strings.TrimPrefix(at, "/tasks/")
+	worker := s.register(t)
+	asked := s.want(t, 201, s.call(t, worker, "POST", "/api/v1/agent/tasks/"+id+"/thread", map[string]any{"text": "Why?"})).at("id").(string)
+	mine.submit(t, mine.get(t, at), at+"/thread", url.Values{"text": {"Because."}})
+	view := mine.get(t, at)
+	if view.doc.Find(".msg a[href*='report=']").Length() != 1 || view.doc.Find("#m-"+asked+" a[href*='report=']").Length() != 1 || view.doc.Find(".report").Length() != 0 {
+		t.Error("the publisher is not offered to report the one message of another")
+	}
+	form := mine.get(t, at+"?report="+asked)
+	if form.doc.Find("#text").Length() != 1 {
+		t.Errorf("%d fields have one id", form.doc.Find("#text").Length())
+	}
+	mine.submit(t, form, at+"/report", url.Values{"reason": {"harmful"}}).want(t, 200, at).says(t, "#flash", "look at this message")
+}

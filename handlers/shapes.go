@@ -388,11 +388,22 @@ func messageShape(by market.AccountID) func(market.Message) messageJSON {
 	}
 }
 
+// taskReportJSON is a report as its reporter sees it.
 type taskReportJSON struct {
 	ID     market.ReportID `json:"id"`
 	TaskID market.TaskID   `json:"taskId"`
-	Reason string          `json:"reason"`
-	Text   string          `json:"text"`
-	State  string          `json:"state"`
-	At     time.Time       `json:"at"`
+	// Message is the id of the one that it is about.
+	Message market.MessageID `json:"message,omitempty"`
+	Reason  string           `json:"reason"`
+	Text    string           `json:"text"`
+	State   string           `json:"state"`
+	At      time.Time        `json:"at"`
+}
+
+func taskReportShape(t market.TaskReport) taskReportJSON {
+	out := taskReportJSON{ID: t.ID, TaskID: t.Task, Reason: t.Reason, Text: t.Text, State: t.State, At: t.At}
+	if t.Message != nil {
+		out.Message = t.Message.ID
+	}
+	return out
 }

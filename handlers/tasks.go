@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -158,15 +160,32 @@ func (h *Handlers) showTask(r *request) (answer, error) {
 	q := query{r: r}
 	at := q.number("thread", 0, 0, 1<<53)
 	return answer{json: shape, tagged: true, page: func(ctx context.Context) (views.Screen, error) {
-		if err := market.Invalid(q.bad); err != nil {
+		reported, err := h.reported(ctx, &q, id)
+		if err != nil {
 			return views.Screen{}, err
 		}
 		v, err := h.taskView(ctx, r, s, views.Form{})
 		if err == nil {
 			err = h.showThread(ctx, r, &v, at)
 		}
+		v.Reported = reported
 		return views.Task(ctx, v), err
 	}}, err
+}
+
+// reported is the message of the task's thread that the visitor wants to
+// report, nil if it is none.
+func (h *Handlers) reported(ctx context.Context, q *query, id market.TaskID) (*market.Message, error) {
+	asked := q.text("report")
+	if asked == "" {
+		return nil, market.Invalid(q.bad)
+	}
+	m, err := h.Store.Message(ctx, id, market.MessageID(asked))
+	if errors.Is(err, market.ErrNotFound) {
+		q.fail("report", "message", nil)
+		err = nil
+	}
+	return &m, cmp.Or(err, market.Invalid(q.bad))
 }
 
 // taskView is the task with what its page shows besides.

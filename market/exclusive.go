@@ -53,6 +53,8 @@ func (s Snapshot) Held(a Actor, claimID ClaimID, epoch int64) error {
 	switch {
 	case !a.Worker():
 		return ErrForbidden
+	case s.Mode == ModeOpen:
+		return ErrOpenMode
 	case s.State == InReview && s.Delivery != nil && s.Delivery.State == DeliveryPending && s.Delivery.Worker == a.Account:
 		return ErrDeliveryPending
 	case claimID != "" && (s.State != Claimed || s.Claim.ID != claimID || s.Claim.Epoch != epoch):

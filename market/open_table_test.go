@@ -31,10 +31,7 @@ func rows(state, d1 string, m map[string]row) map[string]row {
 		}
 	}
 	add(row{"!own_task", "!open_mode", "!open_mode"}, "claim")
-	if state == "in_review" && d1 == "pending" {
-		add(row{"!claim_stale", "!delivery_pending", "!claim_stale"}, "renew", "release")
-	}
-	add(all("!claim_stale"), "renew", "release")
+	add(all("!open_mode"), "renew", "release")
 	if state != "open" {
 		add(may("!task_not_open", "!task_not_open"), "deliver pass", "deliver fail", "deliver last fail", "deliver error")
 	}

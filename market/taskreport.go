@@ -33,7 +33,8 @@ const (
 	ReportClosed = "closed"
 )
 
-// TaskReport is what an account finds wrong with a task, for the operators.
+// TaskReport is what an account finds wrong with a task, or with a message of
+// its thread, for the operators.
 type TaskReport struct {
 	ID   ReportID
 	Task TaskID
@@ -43,12 +44,14 @@ type TaskReport struct {
 	Publisher       AccountID
 	PublisherHandle string
 	Open            int64
-	Reporter        AccountID
-	ReporterHandle  string
-	At              time.Time
-	Reason          string
-	Text            string
-	State           string
+	// Message is the one that it is about, nil if it is about the task.
+	Message        *Message
+	Reporter       AccountID
+	ReporterHandle string
+	At             time.Time
+	Reason         string
+	Text           string
+	State          string
 	// Decision is what an operator made of it, nil while it is open.
 	Decision *ReportDecision
 }
@@ -79,10 +82,33 @@ type ReportDecision struct {
 
 // Report is the actor's complaint about the task of another.
 func (t Task) Report(a Actor, id ReportID, reason, text string, now time.Time) (TaskReport, error) {
-	r := TaskReport{ID: id, Task: t.ID, TaskTitle: t.Title, Reporter: a.Account, ReporterHandle: a.Handle, At: now, Reason: reason, Text: text, State: ReportOpen}
+	r := t.complaint(a, id, reason, text, now)
 	if a.Account == t.Publisher {
 		return r, ErrForbidden
 	}
+	return r, r.check()
+}
+
+// ReportMessage is the actor's complaint about a message of another in the
+// task's thread; the publisher may make one as well.
+func (t Task) ReportMessage(a Actor, m Message, id ReportID, reason, text string, now time.Time) (TaskReport, error) {
+	r := t.complaint(a, id, reason, text, now)
+	r.Message = &m
+	switch {
+	case m.Task != t.ID:
+		return r, ErrNotFound
+	case a.Account == m.Author:
+		return r, ErrForbidden
+	}
+	return r, r.check()
+}
+
+func (t Task) complaint(a Actor, id ReportID, reason, text string, now time.Time) TaskReport {
+	return TaskReport{ID: id, Task: t.ID, TaskTitle: t.Title, Reporter: a.Account, ReporterHandle: a.Handle, At: now, Reason: reason, Text: text, State: ReportOpen}
+}
+
+func (r TaskReport) check() error {
+	reason := r.Reason
 	var p problems
 	switch {
 	case reason == "":
@@ -90,17 +116,17 @@ func (t Task) Report(a Actor, id ReportID, reason, text string, now time.Time) (
 	case !slices.Contains(ReportReasons(), reason):
 		p.add("/reason", "choice", map[string]any{"Allowed": strings.Join(ReportReasons(), ", ")})
 	}
-	p.text("/text", text, 0, MaxReportText)
-	return r, Invalid(p)
+	p.text("/text", r.Text, 0, MaxReportText)
+	return Invalid(p)
 }
 
 // Decide closes the report by an operator's decision: never by one about the
-// own task.
+// own task or message.
 func (r TaskReport) Decide(a Actor, d ReportDecision, now time.Time) (TaskReport, error) {
 	switch {
 	case !a.Operator:
 		return r, ErrNotFound
-	case OneParty(a.Account, r.Publisher):
+	case OneParty(a.Account, r.Publisher), r.Message != nil && OneParty(a.Account, r.Message.Author):
 		return r, ErrForbidden
 	}
 	var p problems

@@ -35,6 +35,45 @@ func TestReportATask(t *testing.T) {
 	}
 }
 
+func TestReportAMessage(t *testing.T) {
+	task := Task{ID: "t1", Title: "Poem", Publisher: publisher.Account, State: Settled}
+	asked := Message{ID: "m1", Task: "t1", Author: holder.Account, Text: "Send me your key."}
+	answer := Message{ID: "m2", Task: "t1", Author: publisher.Account}
+	for name, c := range map[string]struct {
+		by     Actor
+		m      Message
+		reason string
+		want   error
+	}{
+		"the publisher":            {publisher, asked, ReportScam, nil},
+		"a person":                 {person, asked, ReportScam, nil},
+		"of the publisher":         {holder, answer, ReportSpam, nil},
+		"the own one":              {holder, asked, ReportSpam, ErrForbidden},
+		"the publisher's own one":  {publisher, answer, ReportSpam, ErrForbidden},
+		"of another task":          {other, Message{ID: "m3", Task: "t2", Author: "x"}, ReportSpam, ErrNotFound},
+		"without a reason":         {other, asked, "", ErrInvalid},
+		"the own one, no reason":   {holder, asked, "", ErrForbidden},
+		"absent before any reason": {other, Message{ID: "m3", Task: "t2", Author: "x"}, "", ErrNotFound},
+	} {
+		r, err := task.ReportMessage(c.by, c.m, "r1", c.reason, "", t0)
+		if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+		if err == nil && (r.Message == nil || *r.Message != c.m || r.Task != "t1" || r.Reporter != c.by.Account || r.State != ReportOpen) {
+			t.Errorf("%s: got %+v", name, r)
+		}
+	}
+	judge := Actor{Account: holder.Account, Kind: Human, Operator: true}
+	about := TaskReport{ID: "r1", Task: "t1", Publisher: publisher.Account, State: ReportOpen, Message: &asked}
+	if _, err := about.Decide(judge, ReportDecision{Outcome: ReportDismissed, Note: "Mine."}, t0); !errors.Is(err, ErrForbidden) {
+		t.Errorf("the author decides: got %v, want %v", err, ErrForbidden)
+	}
+	about.Message = &answer
+	if _, err := about.Decide(judge, ReportDecision{Outcome: ReportDismissed, Note: "No."}, t0); err != nil {
+		t.Errorf("another operator decides: %v", err)
+	}
+}
+
 func TestDecideAReport(t *testing.T) {
 	judge := Actor{Account: "j", Kind: Human, Handle: "judge", Operator: true}
 	open := TaskReport{ID: "r1", Task: "t1", Publisher: publisher.Account, State: ReportOpen}

@@ -104,8 +104,8 @@ type moneyWorld struct {
 	r     *rand.Rand
 	// strict says that no credits change their class.
 	strict bool
-	judge store.Caller
-	goods []market.Good
+	judge  store.Caller
+	goods  []market.Good
 
 	mu       sync.Mutex
 	people   []store.Caller

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -9,32 +10,57 @@ import (
 	"guildhall/market"
 )
 
-// ReportTask keeps the caller's report for the operators. One that is open
-// already is market.ErrAlreadyDone.
+// ReportTask keeps the caller's report of the task for the operators. One that
+// is open already is market.ErrAlreadyDone.
 func (s *Store) ReportTask(ctx context.Context, by Caller, id market.TaskID, reason, text string) (market.TaskReport, error) {
 	t, err := s.snapshot(ctx, &by, id, "")
 	if err != nil {
 		return market.TaskReport{}, err
 	}
-	now := s.now()
-	r, err := t.Report(by.Actor, newID[market.ReportID](), reason, text, now)
+	r, err := t.Report(by.Actor, newID[market.ReportID](), reason, text, s.now())
 	if err != nil {
 		return market.TaskReport{}, err
 	}
-	var b batch
-	if err := b.once(by, r, now); err != nil {
+	return r, s.keepReport(ctx, by, r, "")
+}
+
+// ReportMessage is ReportTask for one message of the task's thread. One that is
+// not of it is an invalid /message.
+func (s *Store) ReportMessage(ctx context.Context, by Caller, id market.TaskID, message market.MessageID, reason, text string) (market.TaskReport, error) {
+	t, err := s.snapshot(ctx, &by, id, "")
+	if err != nil {
 		return market.TaskReport{}, err
 	}
+	m, err := s.Message(ctx, id, message)
+	if errors.Is(err, market.ErrNotFound) {
+		err = market.Invalid([]market.FieldError{{Pointer: "/message", Code: "message"}})
+	}
+	if err != nil {
+		return market.TaskReport{}, err
+	}
+	r, err := t.ReportMessage(by.Actor, m, newID[market.ReportID](), reason, text, s.now())
+	if err != nil {
+		return market.TaskReport{}, err
+	}
+	return r, s.keepReport(ctx, by, r, m.ID)
+}
+
+func (s *Store) keepReport(ctx context.Context, by Caller, r market.TaskReport, message market.MessageID) error {
+	var b batch
+	if err := b.once(by, r, r.At); err != nil {
+		return err
+	}
 	b.Queue(`
-		INSERT INTO task_reports (id, task_id, reporter_id, at, reason, text, state) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		string(r.ID), string(r.Task), string(r.Reporter), r.At, r.Reason, r.Text, r.State)
-	return r, s.commit(ctx, &b)
+		INSERT INTO task_reports (id, task_id, reporter_id, at, reason, text, state, message_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		string(r.ID), string(r.Task), string(r.Reporter), r.At, r.Reason, r.Text, r.State, nullID(message))
+	return s.commit(ctx, &b)
 }
 
 const reportColumns = `
 	r.id, r.task_id, t.title, t.publisher_id, p.handle, r.reporter_id, a.handle, r.at, r.reason, r.text, r.state,
 	(SELECT count(*) FROM task_reports o WHERE o.task_id = r.task_id AND o.state = 'open'),
-	d.at, d.outcome, d.note, b.handle`
+	d.at, d.outcome, d.note, b.handle,
+	m.id, m.number, m.author_id, ma.handle, m.at, m.text, m.clarification`
 
 const reportFrom = `
 	FROM task_reports r
@@ -42,7 +68,9 @@ const reportFrom = `
 	JOIN accounts p ON p.id = t.publisher_id
 	JOIN accounts a ON a.id = r.reporter_id
 	LEFT JOIN report_decisions d ON d.report_id = r.id
-	LEFT JOIN accounts b ON b.id = d.operator_id`
+	LEFT JOIN accounts b ON b.id = d.operator_id
+	LEFT JOIN messages m ON m.id = r.message_id
+	LEFT JOIN accounts ma ON ma.id = m.author_id`
 
 // TaskReports are the operators' queue: the open reports, newest first, or the
 // closed ones, the one closed last before the others. After and the time at
@@ -124,11 +152,31 @@ func (s *Store) taskReports(ctx context.Context, query string, args ...any) ([]m
 		var at *time.Time
 		var outcome *market.ReportOutcome
 		var note, operator *string
+		var m reportedMessage
 		err := row.Scan(&r.ID, &r.Task, &r.TaskTitle, &r.Publisher, &r.PublisherHandle, &r.Reporter, &r.ReporterHandle, &r.At, &r.Reason, &r.Text, &r.State,
-			&r.Open, &at, &outcome, &note, &operator)
+			&r.Open, &at, &outcome, &note, &operator, &m.id, &m.number, &m.author, &m.handle, &m.at, &m.text, &m.clarification)
+		r.Message = m.of(r.Task)
 		if at != nil {
 			r.Decision = &market.ReportDecision{At: *at, Outcome: *outcome, Note: *note, By: *operator}
 		}
 		return r, err
 	}, query, args)
+}
+
+// reportedMessage are the columns of the message of a report, all NULL if it is
+// about the task.
+type reportedMessage struct {
+	id            *market.MessageID
+	number        *int64
+	author        *market.AccountID
+	handle, text  *string
+	at            *time.Time
+	clarification *bool
+}
+
+func (m reportedMessage) of(t market.TaskID) *market.Message {
+	if m.id == nil {
+		return nil
+	}
+	return &market.Message{ID: *m.id, Task: t, Number: *m.number, Author: *m.author, AuthorHandle: *m.handle, At: *m.at, Text: *m.text, Clarification: *m.clarification}
 }

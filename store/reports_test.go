@@ -139,3 +139,71 @@ func TestDecideReport(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReportMessages: one account reports the task and each of its messages
+// once; of reports of one message at once, one is kept.
+func TestReportMessages(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	publisher, worker, reporter := agent(t, s), agent(t, s), agent(t, s)
+	task, quiet := publish(t, s, publisher, 10), publish(t, s, publisher, 10)
+	asked := say(t, s, worker, task.ID, "Send me your **key**.")
+	answer := say(t, s, publisher, task.ID, "Never.")
+	got := race(10, func(int) error {
+		_, err := s.ReportMessage(t.Context(), reporter, task.ID, asked.ID, market.ReportScam, "It asks for keys.")
+		return err
+	})
+	if got["ok"] != 1 || got["already_done"] != 9 {
+		t.Errorf("got %v, want one report", got)
+	}
+	report := func(by store.Caller, id market.TaskID, m market.MessageID) string {
+		t.Helper()
+		_, err := s.ReportMessage(t.Context(), by, id, m, market.ReportSpam, "")
+		return errorCode(err)
+	}
+	for _, c := range []struct {
+		what    string
+		by      store.Caller
+		task    market.TaskID
+		message market.MessageID
+		want    string
+	}{
+		{"another message", reporter, task.ID, answer.ID, "ok"},
+		{"the publisher", publisher, task.ID, asked.ID, "ok"},
+		{"the author", worker, task.ID, asked.ID, "forbidden"},
+		{"the publisher's own", publisher, task.ID, answer.ID, "forbidden"},
+		{"a message of another task", reporter, quiet.ID, asked.ID, "invalid: /message message"},
+		{"no message", reporter, task.ID, market.MessageID(task.ID), "invalid: /message message"},
+		{"no id", reporter, task.ID, "m1", "invalid: /message message"},
+		{"no task", reporter, market.TaskID(asked.ID), asked.ID, "not_found"},
+	} {
+		if got := report(c.by, c.task, c.message); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.what, got, c.want)
+		}
+	}
+	if _, err := s.ReportTask(t.Context(), reporter, task.ID, market.ReportOther, ""); err != nil {
+		t.Errorf("the task besides: %v", err)
+	}
+	open, err := s.TaskReports(t.Context(), false, "", time.Time{}, 10)
+	if err != nil || len(open) != 4 || open[0].Message != nil || open[0].Open != 4 {
+		t.Fatalf("open are %+v, %v", open, err)
+	}
+	last := open[3]
+	if m := last.Message; m == nil || *m != (market.Message{ID: asked.ID, Task: task.ID, Number: 1, Author: worker.Account, AuthorHandle: worker.Handle,
+		At: m.At, Text: "Send me your **key**.", Clarification: true}) || !m.At.Equal(asked.At) || last.Text != "It asks for keys." {
+		t.Errorf("the first report is %+v about %+v", last, m)
+	}
+	judge := worker // an operator may not decide on the own message
+	judge.Operator = true
+	d := market.ReportDecision{Outcome: market.ReportDismissed, Note: "Fine."}
+	if _, err := s.DecideReport(t.Context(), judge, last.ID, d); !errors.Is(err, market.ErrForbidden) {
+		t.Errorf("the author decides: got %v, want %v", err, market.ErrForbidden)
+	}
+	judge = operator(t, s)
+	if r, err := s.DecideReport(t.Context(), judge, last.ID, d); err != nil || r.Open != 3 || r.Message.ID != asked.ID {
+		t.Errorf("decided: %+v, %v", r, err)
+	}
+	if got := report(reporter, task.ID, asked.ID); got != "ok" {
+		t.Errorf("again, after the decision: %s", got)
+	}
+}

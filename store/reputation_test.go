@@ -14,24 +14,26 @@ import (
 )
 
 // history counts, from deliveries, claims, cases and payouts alone, what every
-// account's outcomes must add up to.
+// account's outcomes must add up to. A split reward says nothing about either
+// party; an appeal that was won for the record only pays nothing and counts.
 const history = `
 	WITH decided AS (
 		SELECT d.worker_id, t.publisher_id, t.skills, d.state, d.review ->> 'Decision' AS decision, d.review ->> 'By' AS by,
-			COALESCE(y.amount, 0) AS paid, k.outcome
+			CASE WHEN k.outcome = 'split' THEN 0 ELSE COALESCE(y.amount, 0) END AS paid, COALESCE(k.outcome, '') AS outcome
 		FROM deliveries d
 		JOIN tasks t ON t.id = d.task_id
 		LEFT JOIN payouts y ON y.delivery_id = d.id AND y.state <> 'reversed'
-		LEFT JOIN cases k ON k.delivery_id = d.id AND k.outcome IN ('overturned', 'reversed')
+		LEFT JOIN cases k ON k.delivery_id = d.id AND k.outcome IN ('overturned', 'reversed', 'split')
 		WHERE d.review IS NOT NULL
 	), facts AS (
 		SELECT worker_id AS account_id, 'worker' AS role, skills,
-			(state = 'accepted')::int AS accepted, (state IN ('rejected', 'reversed'))::int AS rejected, 0 AS abandoned,
+			(state = 'accepted' AND outcome <> 'split' OR outcome = 'overturned' AND decision = 'reject')::int AS accepted,
+			(state IN ('rejected', 'reversed') AND outcome <> 'overturned' OR outcome = 'split' AND decision = 'reject')::int AS rejected, 0 AS abandoned,
 			(outcome = 'overturned' AND decision = 'reject')::int AS overturned, 0 AS silent, 0 AS automatic, paid AS credits
 		FROM decided
 		UNION ALL
 		SELECT publisher_id, 'publisher', skills, (decision = 'accept' AND by = 'publisher')::int, (decision = 'reject')::int, 0,
-			(outcome = 'overturned' AND decision = 'reject')::int, (decision = 'accept' AND by IN ('silence', 'operator'))::int,
+			(outcome = 'overturned' AND decision = 'reject')::int, (decision = 'accept' AND by IN ('silence', 'operator') AND outcome <> 'split')::int,
 			(by = 'checks')::int, paid
 		FROM decided
 		UNION ALL

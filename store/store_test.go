@@ -16,7 +16,13 @@ import (
 	"guildhall/store/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(nodeDatabase); url != "" {
+		fmt.Fprintln(os.Stderr, sweepAsNode(url, os.Getenv(nodeAhead)))
+		os.Exit(1)
+	}
+	os.Exit(storetest.Main(m))
+}
 
 // clock is a clock that tests move.
 type clock struct{ offset atomic.Int64 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/jackc/pgx/v5"
@@ -67,10 +68,12 @@ type ThreadQuery struct {
 	Limit int
 }
 
-const selectMessages = `
+const oneMessage = `
 	SELECT m.id, m.task_id, m.number, m.author_id, a.handle, m.at, m.text, m.clarification
 	FROM messages m JOIN accounts a ON a.id = m.author_id
-	WHERE m.task_id = $1
+	WHERE m.task_id = $1`
+
+const selectMessages = oneMessage + `
 		AND ($3::uuid IS NULL OR m.number > (SELECT number FROM messages WHERE task_id = $1 AND id = $3::uuid))`
 
 // Messages are those of the task's thread that are asked for. An After that is
@@ -80,11 +83,7 @@ func (s *Store) Messages(ctx context.Context, id market.TaskID, q ThreadQuery) (
 	if q.Newest {
 		order = ` AND ($2 = 0 OR m.number < $2) ORDER BY m.number DESC LIMIT $4`
 	}
-	found, err := list(ctx, s, func(row pgx.CollectableRow) (market.Message, error) {
-		var m market.Message
-		err := row.Scan(&m.ID, &m.Task, &m.Number, &m.Author, &m.AuthorHandle, &m.At, &m.Text, &m.Clarification)
-		return m, err
-	}, selectMessages+order, []any{string(id), q.From, nullID(q.After), q.Limit})
+	found, err := list(ctx, s, scanMessage, selectMessages+order, []any{string(id), q.From, nullID(q.After), q.Limit})
 	if err != nil || len(found) > 0 {
 		return found, err
 	}
@@ -93,6 +92,25 @@ func (s *Store) Messages(ctx context.Context, id market.TaskID, q ThreadQuery) (
 		SELECT true FROM tasks t
 		WHERE t.id = $1 AND ($2::uuid IS NULL OR EXISTS (SELECT 1 FROM messages WHERE task_id = $1 AND id = $2::uuid))`, id, nullID(q.After))
 	return nil, translate(err)
+}
+
+func scanMessage(row pgx.CollectableRow) (market.Message, error) {
+	var m market.Message
+	err := row.Scan(&m.ID, &m.Task, &m.Number, &m.Author, &m.AuthorHandle, &m.At, &m.Text, &m.Clarification)
+	return m, err
+}
+
+// Message is one of the task's thread; of any other, and of what is no id, it is
+// market.ErrNotFound.
+func (s *Store) Message(ctx context.Context, task market.TaskID, id market.MessageID) (market.Message, error) {
+	if !market.ValidID(string(id)) {
+		return market.Message{}, market.ErrNotFound
+	}
+	found, err := list(ctx, s, scanMessage, oneMessage+` AND m.id = $2`, []any{string(task), string(id)})
+	if err != nil || len(found) == 0 {
+		return market.Message{}, cmp.Or(err, error(market.ErrNotFound))
+	}
+	return found[0], nil
 }
 
 // party says that the account $1 has a part in the thread of task t: it

@@ -23,6 +23,8 @@ type ThreadView struct {
 	// newest.
 	At   int64
 	Form Form
+	// Deciding: an operator reads it, who decides instead of reporting.
+	Deciding bool
 }
 
 // isNew reports whether the visitor has not seen the message before.
@@ -48,9 +50,20 @@ func (v TaskView) eventsPath() string {
 	return fmt.Sprintf("/tasks/%s/events?v=%d&m=%d&seen=%d&thread=%d", v.ID, v.Shown, v.Thread.Shown, v.Thread.Seen, v.Thread.At)
 }
 
-// messagePath leads to the message, however long the thread is by then.
-func messagePath(m market.Message) templ.SafeURL {
+// MessagePath leads to the message, however long the thread is by then.
+func MessagePath(m market.Message) templ.SafeURL {
 	return templ.SafeURL(fmt.Sprintf("/tasks/%s?thread=%d#m-%s", m.Task, m.Number, m.ID))
+}
+
+// reportPath leads to the form that reports the message.
+func reportPath(m market.Message) templ.SafeURL {
+	return templ.SafeURL(fmt.Sprintf("/tasks/%s?thread=%d&report=%s#report", m.Task, m.Number, m.ID))
+}
+
+// reportable reports whether the visitor may report the message: no person but
+// the publisher writes.
+func (v TaskView) reportable(m market.Message) bool {
+	return !v.Thread.Deciding && !(v.Mine && m.Author == v.Publisher)
 }
 
 // earlierPath leads to the messages before those that are shown, or is "".

@@ -136,6 +136,11 @@ func TestThreadWithoutScripts(t *testing.T) {
 	v.until(`location.pathname === '` + path + `' && ` + flashText + `.includes('operator')`)
 	v.do(chromedp.Reload())
 	v.until(`document.querySelector('.report') && !` + flashText)
+	v.click(`.msg [href*="report="]`)
+	v.until(`document.querySelector('.report[open] blockquote')?.textContent.includes('Take your')`)
+	v.set("#reason", "other")
+	v.click(`.report button`)
+	v.until(`document.querySelector('.msg:target em') && ` + flashText + `.includes('this message')`)
 	if !strings.Contains(eval[string](v, `document.querySelector('.msg').innerText`), "Take your time.") {
 		t.Error("the visitor does not read the message")
 	}

@@ -59,8 +59,9 @@ type world struct {
 	many, waiting, unfair, undone string
 	// copied is a delivery whose output another agent had handed in before
 	copied string
-	// reported is the page of an open report, of a task that has two
-	reported string
+	// reported is the page of an open report, of a task that has two; insulted
+	// that of a report of a message on open
+	reported, insulted string
 	// good is an operator's page of a good; ordered, coded and turned are mara's
 	// orders: in review, fulfilled and refused; held is ordered for operators
 	good, ordered, coded, turned, held string
@@ -349,6 +350,9 @@ func (w *world) fillCases(t *testing.T, dir string) {
 	closed := w.worker.must(t, "POST", "/market"+w.claimed+"/report", `{"reason":"spam","text":"The opening hours are on the door."}`)["id"].(string)
 	w.judge.post(t, "/admin/reports/"+closed+"/decide", url.Values{"outcome": {"dismissed"}, "note": {"The door is the task."}})
 	w.reported = "/admin/reports/" + w.worker.must(t, "POST", "/market"+w.many+"/report", `{"reason":"scam","text":"Nobody can read this hand, so nobody can be paid. The publisher asks for a telephone number in another task."}`)["id"].(string)
+	said := w.mara.post(t, w.open+"/thread", url.Values{"text": {"Whoever asks again is **blind**, and can go where the pepper grows."}})
+	_, message, _ := strings.Cut(said.Header.Get("Location"), "#m-")
+	w.insulted = "/admin/reports/" + w.worker.must(t, "POST", "/market"+w.open+"/report", fmt.Sprintf(`{"reason":"harmful","text":"I only asked.","message":%q}`, message))["id"].(string)
 	w.fillGoods(t, dir)
 }
 
