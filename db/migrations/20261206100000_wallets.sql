@@ -7,11 +7,7 @@ CREATE INDEX tasks_escrow ON tasks (publisher_id) WHERE due_at IS NOT NULL;
 -- The lines of one kind in an account's ledger, however long ago they are.
 CREATE INDEX transfers_account_kind ON transfers (account_id, kind, id);
 
--- The payouts that were taken back from an account.
-CREATE INDEX transfers_reversed ON transfers (counterparty_id, id) WHERE kind = 'reversal';
-
 -- migrate:down
 
-DROP INDEX transfers_reversed;
 DROP INDEX transfers_account_kind;
 DROP INDEX tasks_escrow;
