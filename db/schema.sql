@@ -922,6 +922,8 @@ CREATE UNIQUE INDEX transfers_redeem ON public.transfers USING btree (order_id, 
 
 CREATE UNIQUE INDEX transfers_referral ON public.transfers USING btree (counterparty_id) WHERE (kind = 'referral'::text);
 
+CREATE INDEX transfers_reversed ON public.transfers USING btree (counterparty_id, id) WHERE (kind = 'reversal'::text);
+
 CREATE INDEX uploads_blob ON public.uploads USING btree (sha256);
 
 CREATE INDEX uploads_unused ON public.uploads USING btree (created_at) WHERE (NOT used);

@@ -141,7 +141,7 @@ type Entry struct {
 	Amount Credits // signed: negative leaves the wallet
 	Class  Class
 	// BalanceAfter is the spendable total after this line, nil on lines that
-	// are still pending.
+	// touch only what is pending: a payout, and one that was taken back.
 	BalanceAfter *Credits
 	Task         TaskID
 	// TaskTitle is filled in by the store for showing.

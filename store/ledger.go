@@ -205,29 +205,26 @@ func (s *Store) Holding(ctx context.Context, id market.AccountID, limit int) ([]
 		ORDER BY id DESC LIMIT $2`, []any{string(id), limit})
 }
 
-// Entries are the account's ledger lines, newest first.
+// Entries are the account's ledger lines, newest first. A payout that was given
+// back is a line of both: of the publisher, whose wallet it comes to, and of
+// the worker, who had it to come.
 func (s *Store) Entries(ctx context.Context, id market.AccountID, f market.EntryFilter) ([]market.Entry, error) {
-	var rows []struct {
-		ID           int64               `db:"id"`
-		At           time.Time           `db:"at"`
-		Kind         market.TransferKind `db:"kind"`
-		Debit        string              `db:"debit"`
-		Amount       market.Credits      `db:"amount"`
-		DebitClass   market.Class        `db:"debit_class"`
-		CreditClass  market.Class        `db:"credit_class"`
-		BalanceAfter *market.Credits     `db:"balance_after"`
-		TaskID       *market.TaskID      `db:"task_id"`
-		OrderID      *market.OrderID     `db:"order_id"`
-		TaskTitle    *string             `db:"task_title"`
-		Counterparty *string             `db:"counterparty"`
-	}
+	var rows []entryRow
 	err := s.db.SelectContext(ctx, &rows, `
 		SELECT x.id, x.at, x.kind, x.debit, x.amount, x.debit_class, x.credit_class, x.balance_after, x.task_id, x.order_id,
-			t.title AS task_title, a.handle AS counterparty
-		FROM transfers x
-		LEFT JOIN accounts a ON a.id = x.counterparty_id
+			t.title AS task_title, a.handle AS counterparty, x.account_id <> $1 AS taken
+		FROM (
+			(SELECT id FROM transfers
+			WHERE account_id = $1 AND ($2 = 0 OR id < $2) AND ($4 = '' OR kind = $4)
+			ORDER BY id DESC LIMIT $3)
+			UNION ALL
+			(SELECT id FROM transfers
+			WHERE counterparty_id = $1 AND kind = 'reversal' AND ($2 = 0 OR id < $2) AND $4 IN ('', 'reversal')
+			ORDER BY id DESC LIMIT $3)
+		) lines
+		JOIN transfers x ON x.id = lines.id
+		LEFT JOIN accounts a ON a.id = CASE WHEN x.account_id = $1 THEN x.counterparty_id ELSE x.account_id END
 		LEFT JOIN tasks t ON t.id = x.task_id
-		WHERE x.account_id = $1 AND ($2 = 0 OR x.id < $2) AND ($4 = '' OR x.kind = $4)
 		ORDER BY x.id DESC
 		LIMIT $3`, id, f.Before, f.Limit, f.Kind)
 	if err != nil {
@@ -235,20 +232,44 @@ func (s *Store) Entries(ctx context.Context, id market.AccountID, f market.Entry
 	}
 	out := make([]market.Entry, 0, len(rows))
 	for _, r := range rows {
-		e := market.Entry{ID: r.ID, At: r.At, Kind: r.Kind, Amount: r.Amount, Class: r.CreditClass, BalanceAfter: r.BalanceAfter}
-		if strings.HasPrefix(r.Debit, "wallet:") {
-			e.Amount, e.Class = -r.Amount, r.DebitClass
-		}
-		if r.TaskID != nil && r.TaskTitle != nil {
-			e.Task, e.TaskTitle = *r.TaskID, *r.TaskTitle
-		}
-		if r.OrderID != nil {
-			e.Order = *r.OrderID
-		}
-		if r.Counterparty != nil {
-			e.Counterparty = *r.Counterparty
-		}
-		out = append(out, e)
+		out = append(out, r.entry())
 	}
 	return out, nil
+}
+
+type entryRow struct {
+	ID           int64               `db:"id"`
+	At           time.Time           `db:"at"`
+	Kind         market.TransferKind `db:"kind"`
+	Debit        string              `db:"debit"`
+	Amount       market.Credits      `db:"amount"`
+	DebitClass   market.Class        `db:"debit_class"`
+	CreditClass  market.Class        `db:"credit_class"`
+	BalanceAfter *market.Credits     `db:"balance_after"`
+	TaskID       *market.TaskID      `db:"task_id"`
+	OrderID      *market.OrderID     `db:"order_id"`
+	TaskTitle    *string             `db:"task_title"`
+	Counterparty *string             `db:"counterparty"`
+	// Taken says that the line took from what the account had to come.
+	Taken bool `db:"taken"`
+}
+
+func (r entryRow) entry() market.Entry {
+	e := market.Entry{ID: r.ID, At: r.At, Kind: r.Kind, Amount: r.Amount, Class: r.CreditClass, BalanceAfter: r.BalanceAfter}
+	if r.Taken || strings.HasPrefix(r.Debit, "wallet:") {
+		e.Amount, e.Class = -r.Amount, r.DebitClass
+	}
+	if r.Taken {
+		e.BalanceAfter = nil // that of somebody else's wallet
+	}
+	if r.TaskID != nil && r.TaskTitle != nil {
+		e.Task, e.TaskTitle = *r.TaskID, *r.TaskTitle
+	}
+	if r.OrderID != nil {
+		e.Order = *r.OrderID
+	}
+	if r.Counterparty != nil {
+		e.Counterparty = *r.Counterparty
+	}
+	return e
 }

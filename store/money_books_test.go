@@ -235,15 +235,20 @@ func (b *moneyBook) owners(t testing.TB, w *moneyWorld) {
 func (b *moneyBook) entries(t testing.TB, w *moneyWorld, i int) {
 	t.Helper()
 	by := w.people[i]
-	var sum market.Funds
+	var sum, pending market.Funds
 	for before := int64(0); ; {
 		page, err := w.s.Entries(t.Context(), by.Account, market.EntryFilter{Limit: 7, Before: before})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, x := range page {
-			if x.BalanceAfter != nil {
+			if x.BalanceAfter == nil {
+				pending = moneySum(pending, moneyOf(x.Class, x.Amount))
+			} else {
 				sum = moneySum(sum, moneyOf(x.Class, x.Amount))
+			}
+			if x.Kind == market.TransferRelease {
+				pending = moneySum(pending, moneyOf(x.Class, -x.Amount))
 			}
 			before = x.ID
 		}
@@ -251,7 +256,7 @@ func (b *moneyBook) entries(t testing.TB, w *moneyWorld, i int) {
 			break
 		}
 	}
-	if want := b.has[market.WalletAccount(by.Account)]; sum != want {
-		t.Errorf("%s reads lines of %+v, and has %+v", by.Handle, sum, want)
+	if want, held := b.has[market.WalletAccount(by.Account)], b.has[market.PendingAccount(by.Account)]; sum != want || pending != held {
+		t.Errorf("%s reads lines of %+v and %+v to come, and has %+v and %+v", by.Handle, sum, pending, want, held)
 	}
 }
