@@ -75,7 +75,7 @@ CREATE FUNCTION public.mark_transfer() RETURNS trigger
     AS $$
 BEGIN
     NEW.mark := sha256(convert_to(concat(NEW.id, '|', (date_part('epoch', NEW.at) * 1000000)::bigint, '|', NEW.kind, '|', NEW.debit, '|', NEW.credit, '|', NEW.amount, '|',
-        NEW.debit_class, '|', NEW.credit_class, '|', NEW.account_id, '|', NEW.counterparty_id, '|', NEW.task_id, '|', NEW.order_id, '|', NEW.balance_after), 'UTF8'));
+        NEW.debit_class, '|', NEW.credit_class, '|', NEW.account_id, '|', NEW.counterparty_id, '|', NEW.task_id, '|', NEW.order_id, '|', NEW.balance_after, '|' || NEW.note), 'UTF8'));
     RETURN NEW;
 END $$;
 
@@ -134,12 +134,12 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION public.transfer_mark(id bigint, at timestamp with time zone, kind text, debit text, credit text, amount bigint, debit_class text, credit_class text, account_id uuid, counterparty_id uuid, task_id uuid, order_id uuid, balance_after bigint) RETURNS bytea
+CREATE FUNCTION public.transfer_mark(id bigint, at timestamp with time zone, kind text, debit text, credit text, amount bigint, debit_class text, credit_class text, account_id uuid, counterparty_id uuid, task_id uuid, order_id uuid, balance_after bigint, note text) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$
 BEGIN
     RETURN sha256(convert_to(concat(id, '|', (date_part('epoch', at) * 1000000)::bigint, '|', kind, '|', debit, '|', credit, '|', amount, '|',
-        debit_class, '|', credit_class, '|', account_id, '|', counterparty_id, '|', task_id, '|', order_id, '|', balance_after), 'UTF8'));
+        debit_class, '|', credit_class, '|', account_id, '|', counterparty_id, '|', task_id, '|', order_id, '|', balance_after, '|' || note), 'UTF8'));
 END $$;
 
 CREATE AGGREGATE public.chain_marks(bytea) (
@@ -161,12 +161,26 @@ CREATE TABLE public.accounts (
     operator boolean DEFAULT false NOT NULL,
     referral_bonus bigint DEFAULT 0 NOT NULL,
     referral_paid_at timestamp with time zone,
+    approved_at timestamp with time zone DEFAULT now(),
+    refused_at timestamp with time zone,
+    refusal text,
+    suspended_at timestamp with time zone,
+    suspension text,
+    state text GENERATED ALWAYS AS (
+CASE
+    WHEN (suspended_at IS NOT NULL) THEN 'suspended'::text
+    WHEN (approved_at IS NOT NULL) THEN 'active'::text
+    WHEN (refused_at IS NOT NULL) THEN 'refused'::text
+    ELSE 'pending'::text
+END) STORED NOT NULL,
     CONSTRAINT accounts_handle CHECK ((handle ~ '^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$'::text)),
     CONSTRAINT accounts_kind CHECK ((kind = ANY (ARRAY['human'::text, 'agent'::text, 'platform'::text]))),
     CONSTRAINT accounts_not_own_referrer CHECK ((referred_by <> id)),
     CONSTRAINT accounts_operator CHECK (((NOT operator) OR (kind = 'human'::text))),
     CONSTRAINT accounts_referral_bonus CHECK ((referral_bonus >= 0)),
-    CONSTRAINT accounts_referral_paid CHECK (((referral_paid_at IS NULL) OR (referred_by IS NOT NULL)))
+    CONSTRAINT accounts_referral_paid CHECK (((referral_paid_at IS NULL) OR (referred_by IS NOT NULL))),
+    CONSTRAINT accounts_refused CHECK ((((refused_at IS NULL) = (refusal IS NULL)) AND ((refused_at IS NULL) OR (approved_at IS NULL)))),
+    CONSTRAINT accounts_suspended CHECK (((suspended_at IS NULL) = (suspension IS NULL)))
 );
 
 CREATE TABLE public.admin_actions (
@@ -175,7 +189,7 @@ CREATE TABLE public.admin_actions (
     actor_id uuid NOT NULL,
     key_id uuid,
     action text NOT NULL,
-    subject_id uuid NOT NULL,
+    subject_id uuid,
     reason text DEFAULT ''::text NOT NULL,
     detail jsonb
 );
@@ -599,10 +613,12 @@ CREATE TABLE public.transfers (
     balance_after bigint,
     order_id uuid,
     mark bytea NOT NULL,
+    note text,
     CONSTRAINT transfers_amount CHECK ((amount > 0)),
     CONSTRAINT transfers_credit_class CHECK ((credit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT transfers_debit_class CHECK ((debit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
-    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text, 'redeem'::text, 'redeem_refund'::text, 'voucher'::text]))),
+    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['adjustment'::text, 'grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text, 'redeem'::text, 'redeem_refund'::text, 'voucher'::text]))),
+    CONSTRAINT transfers_note CHECK (((kind = 'adjustment'::text) = (note IS NOT NULL))),
     CONSTRAINT transfers_order CHECK (((kind = ANY (ARRAY['redeem'::text, 'redeem_refund'::text])) = (order_id IS NOT NULL))),
     CONSTRAINT transfers_two_accounts CHECK ((debit <> credit))
 );
@@ -789,7 +805,15 @@ ALTER TABLE ONLY public.vouchers
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_pkey PRIMARY KEY (account_id);
 
+CREATE INDEX accounts_handle_prefix ON public.accounts USING btree (handle text_pattern_ops);
+
 CREATE INDEX accounts_referred ON public.accounts USING btree (referred_by, id) WHERE (referred_by IS NOT NULL);
+
+CREATE INDEX accounts_state ON public.accounts USING btree (state, id) WHERE (state <> 'active'::text);
+
+CREATE INDEX admin_actions_action ON public.admin_actions USING btree (action, id);
+
+CREATE INDEX admin_actions_actor ON public.admin_actions USING btree (actor_id, id);
 
 CREATE INDEX admin_actions_subject ON public.admin_actions USING btree (subject_id, id);
 
@@ -832,6 +856,8 @@ CREATE INDEX goods_codes_keys ON public.goods_codes USING btree (key_id, id);
 CREATE INDEX idempotency_created ON public.idempotency USING btree (created_at);
 
 CREATE UNIQUE INDEX logins_email_key ON public.logins USING btree (lower(email));
+
+CREATE INDEX logins_email_prefix ON public.logins USING btree (lower(email) text_pattern_ops);
 
 CREATE UNIQUE INDEX messages_clarification ON public.messages USING btree (task_id, author_id) WHERE clarification;
 

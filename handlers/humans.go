@@ -201,7 +201,11 @@ func (h *Handlers) logIn(r *request) (answer, error) {
 	if !ok || id == "" {
 		return answer{}, market.ErrLogin
 	}
-	if err := h.beginSession(ctx, id, time.Now()); err != nil {
+	now := time.Now()
+	if _, _, err := h.Store.Visitor(ctx, id, now); err != nil { // a suspended account is told so
+		return answer{}, err
+	}
+	if err := h.beginSession(ctx, id, now); err != nil {
 		return answer{}, err
 	}
 	if form, ok := readResume(r.form.Get("resume")); ok {

@@ -73,6 +73,11 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 		case err == nil:
 			r.by, r.actor = store.Caller{Actor: actor}, actor
 			r.visitor = &views.Visitor{Handle: actor.Handle, Spendable: spendable, Operator: actor.Operator}
+		case errors.Is(err, market.ErrAccountSuspended):
+			// It looks around like a stranger, and is told why at its own pages.
+			if rt.auth == session || rt.auth == operator {
+				return err
+			}
 		case !errors.Is(err, market.ErrNotFound):
 			return err
 		}

@@ -302,7 +302,7 @@ func TestEveryPageIsWhole(t *testing.T) {
 		if r.Method != "GET" || strings.HasPrefix(r.Path, "/api/") || strings.HasSuffix(r.Path, "/events") || strings.HasSuffix(r.Path, ".csv") || strings.HasSuffix(r.Path, ":sha256") || strings.HasSuffix(r.Path, "/picture") {
 			continue
 		}
-		path := strings.NewReplacer(":id", id, ":did", did, ":kid", kid, ":rid", rid, ":gid", good, ":oid", oid, ":handle", handle).Replace(r.Path)
+		path := strings.NewReplacer(":id", id, ":did", did, ":kid", kid, ":rid", rid, ":gid", good, ":oid", oid, ":aid", string(me.ID), ":handle", handle).Replace(r.Path)
 		for _, lang := range []string{"en", "zh-CN"} {
 			visitor := mara
 			if r.Path == "/login" || r.Path == "/register" {

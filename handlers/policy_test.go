@@ -81,6 +81,19 @@ var policies = map[string]policy{
 	"POST /admin/goods/:gid":                 {"operator", "honoured", true, ""},
 	"POST /admin/goods/:gid/codes":           {"operator", "ignored", true, ""},
 
+	"GET /admin/accounts":                        {"operator", "ignored", false, ""},
+	"GET /admin/accounts/:aid":                   {"operator", "ignored", false, ""},
+	"POST /admin/accounts/:aid/suspend":          {"operator", "honoured", true, ""},
+	"POST /admin/accounts/:aid/unsuspend":        {"operator", "honoured", true, ""},
+	"POST /admin/accounts/:aid/adjust":           {"operator", "required", true, ""},
+	"GET /admin/log":                             {"operator", "ignored", false, ""},
+	"GET /api/v1/admin/accounts":                 {"operator", "ignored", false, ""},
+	"GET /api/v1/admin/accounts/:aid":            {"operator", "ignored", false, ""},
+	"POST /api/v1/admin/accounts/:aid/suspend":   {"operator", "honoured", true, ""},
+	"POST /api/v1/admin/accounts/:aid/unsuspend": {"operator", "honoured", true, ""},
+	"POST /api/v1/admin/accounts/:aid/adjust":    {"operator", "required", true, ""},
+	"GET /api/v1/admin/log":                      {"operator", "ignored", false, ""},
+
 	"GET /api/v1/health": {"public", "ignored", false, ""},
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": {"key", "honoured", true, "worker"},
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": {"key", "honoured", true, "publisher"},
@@ -150,6 +163,9 @@ var policies = map[string]policy{
 
 // bodies are valid ones, so that a refusal is about who asks.
 var bodies = map[string]string{
+	"POST /api/v1/admin/accounts/:aid/suspend":            `{"reason":"x"}`,
+	"POST /api/v1/admin/accounts/:aid/unsuspend":          `{"reason":"x"}`,
+	"POST /api/v1/admin/accounts/:aid/adjust":             `{"amount":1,"class":"earned","reason":"x"}`,
 	"POST /api/v1/agent/tasks/:id/deliveries":             `{"claimId":"00000000-0000-7000-8000-000000000000","epoch":0,"output":1,"summaryText":"x"}`,
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/reject": `{"reason":"no","rule":"tidy"}`,
 	"POST /api/v1/agent/tasks/:id/thread":                 `{"text":"Hello."}`,
@@ -214,7 +230,7 @@ func TestPolicyHolds(t *testing.T) {
 		if id == absent {
 			order = absent
 		}
-		return strings.NewReplacer(":id", id, ":did", did, ":oid", order, ":gid", absent, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path)
+		return strings.NewReplacer(":id", id, ":did", did, ":oid", order, ":gid", absent, ":aid", absent, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path)
 	}
 	send := func(name, key, id, did string) reply {
 		method, path, _ := strings.Cut(name, " ")
@@ -327,7 +343,7 @@ func TestPolicyOfPagesHolds(t *testing.T) {
 				form = url.Values{"reason": {"No."}, "rule": {"tidy"}, "idempotencyKey": {unique("k")}}
 			}
 			// A key opens no page.
-			return b.send(t, method, strings.NewReplacer(":id", id, ":did", did, ":oid", oid, ":gid", absent, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path), form, "Authorization", "Bearer "+publisher)
+			return b.send(t, method, strings.NewReplacer(":id", id, ":did", did, ":oid", oid, ":gid", absent, ":aid", absent, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path), form, "Authorization", "Bearer "+publisher)
 		}
 		if p.auth == "operator" {
 			if got := send(stranger, id, did); got.status != 403 {

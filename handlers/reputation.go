@@ -42,6 +42,8 @@ func recordShape(r market.Record) recordJSON {
 
 type publisherJSON struct {
 	Handle string `json:"handle"`
+	// Suspended: nobody begins to work on its tasks.
+	Suspended bool `json:"suspended,omitempty"`
 	recordJSON
 }
 

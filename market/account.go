@@ -38,6 +38,10 @@ type Account struct {
 	// ReferredBy is the handle of the account whose code was used, or "".
 	ReferredBy string
 	CreatedAt  time.Time
+	// State is whether the account may act.
+	State AccountState
+	// StateReason is why it was suspended or refused, for its owner.
+	StateReason string
 }
 
 // Actor is who makes a request, and through which credential.
@@ -49,6 +53,9 @@ type Actor struct {
 	Key KeyID
 	// Operator says that the actor decides cases.
 	Operator bool
+	// State is whether the account may act, Reason why it may not.
+	State  AccountState
+	Reason string
 }
 
 // OneParty reports whether two accounts count as one: these cannot work for,

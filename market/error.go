@@ -156,6 +156,11 @@ var (
 	ErrReauthenticate        = sentinel(KindForbidden, "reauthentication_required")
 	ErrUploadQuota           = sentinel(KindConflict, "upload_quota")
 	ErrLogin                 = sentinel(KindUnauthenticated, "login_failed")
+	ErrAccountSuspended      = sentinel(KindForbidden, "account_suspended")
+	ErrApprovalPending       = sentinel(KindForbidden, "approval_pending")
+	ErrApprovalRefused       = sentinel(KindForbidden, "approval_refused")
+	ErrOperatorAccount       = sentinel(KindConflict, "operator_account")
+	ErrPublisherSuspended    = sentinel(KindConflict, "publisher_suspended")
 )
 
 // Invalid returns ErrInvalid with the fields, or nil if there are none.

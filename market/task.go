@@ -67,6 +67,8 @@ type Task struct {
 	Publisher AccountID
 	// PublisherHandle is filled in by the store for showing.
 	PublisherHandle string
+	// PublisherSuspended is filled in by the store: nobody begins to work then.
+	PublisherSuspended bool
 	// PublisherRecord is filled in by the store for showing.
 	PublisherRecord Record
 	State           State

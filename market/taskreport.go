@@ -80,6 +80,9 @@ type ReportDecision struct {
 // Report is the actor's complaint about the task of another.
 func (t Task) Report(a Actor, id ReportID, reason, text string, now time.Time) (TaskReport, error) {
 	r := TaskReport{ID: id, Task: t.ID, TaskTitle: t.Title, Reporter: a.Account, ReporterHandle: a.Handle, At: now, Reason: reason, Text: text, State: ReportOpen}
+	if err := a.admitted(); err != nil {
+		return r, err
+	}
 	if a.Account == t.Publisher {
 		return r, ErrForbidden
 	}

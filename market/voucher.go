@@ -82,6 +82,9 @@ type Voucher struct {
 // ErrAlreadyDone if the actor has taken it before, ErrVoucherUsed if somebody
 // else has, ErrVoucherExpired if its time is over or its batch was revoked.
 func (v Voucher) Redeem(a Actor, now time.Time) (Transfer, error) {
+	if err := a.admitted(); err != nil {
+		return Transfer{}, err
+	}
 	switch {
 	case v.RedeemedBy == a.Account:
 		return Transfer{}, ErrAlreadyDone

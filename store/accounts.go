@@ -10,23 +10,28 @@ import (
 
 const accountColumns = `
 	a.id, a.kind, a.handle, a.display_name, a.description, a.skills, a.referral_code, a.created_at,
-	COALESCE(r.handle, '') AS referred_by`
+	COALESCE(r.handle, '') AS referred_by, ` + stateColumns
+
+// stateColumns are those of the state of the account a.
+const stateColumns = `a.state, COALESCE(a.suspension, a.refusal, '') AS state_reason`
 
 type accountRow struct {
-	ID           market.AccountID   `db:"id"`
-	Kind         market.AccountKind `db:"kind"`
-	Handle       string             `db:"handle"`
-	DisplayName  string             `db:"display_name"`
-	Description  string             `db:"description"`
-	Skills       texts              `db:"skills"`
-	ReferralCode string             `db:"referral_code"`
-	CreatedAt    time.Time          `db:"created_at"`
-	ReferredBy   string             `db:"referred_by"`
+	ID           market.AccountID    `db:"id"`
+	Kind         market.AccountKind  `db:"kind"`
+	Handle       string              `db:"handle"`
+	DisplayName  string              `db:"display_name"`
+	Description  string              `db:"description"`
+	Skills       texts               `db:"skills"`
+	ReferralCode string              `db:"referral_code"`
+	CreatedAt    time.Time           `db:"created_at"`
+	ReferredBy   string              `db:"referred_by"`
+	State        market.AccountState `db:"state"`
+	Reason       string              `db:"state_reason"`
 }
 
 func (r accountRow) account() market.Account {
 	return market.Account{ID: r.ID, Kind: r.Kind, Handle: r.Handle, DisplayName: r.DisplayName, Description: r.Description,
-		Skills: r.Skills, ReferralCode: r.ReferralCode, ReferredBy: r.ReferredBy, CreatedAt: r.CreatedAt}
+		Skills: r.Skills, ReferralCode: r.ReferralCode, ReferredBy: r.ReferredBy, CreatedAt: r.CreatedAt, State: r.State, StateReason: r.Reason}
 }
 
 // RegisterAgent creates an agent account with its wallet, its grant and its

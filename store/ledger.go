@@ -11,16 +11,16 @@ import (
 // Transfers are written here only: the one door through which credits move.
 var (
 	insertTransfer = part{"transfer", `
-		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`}
+		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, note)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`}
 	insertWalletTransfer = part{"wallet", `
 		WITH w AS (
-			UPDATE wallets SET granted = granted + $12, earned = earned + $13
+			UPDATE wallets SET granted = granted + $13, earned = earned + $14
 			WHERE account_id = $8
 			RETURNING granted + earned AS total
 		)
-		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, balance_after)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, w.total FROM w`}
+		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, note, balance_after)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, w.total FROM w`}
 )
 
 // post adds the transfers that touch no wallet.
@@ -53,7 +53,7 @@ func (b *batch) post(ts []market.Transfer, now time.Time) {
 }
 
 func line(t market.Transfer, now time.Time) []any {
-	return []any{now, t.Kind, t.Debit, t.Credit, t.Amount, t.DebitClass, t.CreditClass, t.Account, nullID(t.Counterparty), nullID(t.Task), nullID(t.Order)}
+	return []any{now, t.Kind, t.Debit, t.Credit, t.Amount, t.DebitClass, t.CreditClass, t.Account, nullID(t.Counterparty), nullID(t.Task), nullID(t.Order), nullID(t.Note)}
 }
 
 // ofWallet reports whether the transfer's owner can spend it, before or after.
@@ -80,7 +80,8 @@ func (s *Store) funds(ctx context.Context, id market.AccountID) (market.Funds, e
 }
 
 // release moves due payouts from pending into their wallets, at most limit,
-// those of one account or (with an empty id) of any. It may run on several
+// those of one account or (with an empty id) of any. Those of suspended
+// accounts stay. It may run on several
 // nodes at once: each takes payouts that no other has locked.
 func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (int, error) {
 	now := s.now()
@@ -89,6 +90,7 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 		WITH due AS (
 			SELECT id FROM payouts
 			WHERE state = 'pending' AND available_at <= $1 AND ($2::uuid IS NULL OR account_id = $2::uuid)
+				AND account_id NOT IN (SELECT id FROM accounts WHERE state = 'suspended')
 			ORDER BY available_at, id
 			LIMIT $3
 			FOR UPDATE SKIP LOCKED
@@ -122,18 +124,21 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 }
 
 // Wallet is what the account owns now. Payouts whose hold is over count as
-// available even before the sweep has moved them.
+// available even before the sweep has moved them; a suspended account's are
+// all held.
 func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet, error) {
 	now := s.now()
 	var sums struct {
 		Granted market.Credits `db:"granted"`
 		Earned  market.Credits `db:"earned"`
 		Escrow  market.Credits `db:"escrow"`
+		Stopped bool           `db:"stopped"`
 	}
 	err := s.db.GetContext(ctx, &sums, `
 		SELECT w.granted, w.earned,
 			(SELECT COALESCE(sum(t.escrow_granted + t.escrow_earned), 0)::bigint FROM tasks t
-			 WHERE t.publisher_id = $1 AND t.due_at IS NOT NULL) AS escrow
+			 WHERE t.publisher_id = $1 AND t.due_at IS NOT NULL) AS escrow,
+			EXISTS (SELECT 1 FROM accounts a WHERE a.id = $1 AND a.state = 'suspended') AS stopped
 		FROM wallets w WHERE w.account_id = $1`, id)
 	if err != nil {
 		return market.Wallet{}, translate(err)
@@ -148,7 +153,10 @@ func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet,
 		return market.Wallet{}, translate(err)
 	}
 	for _, r := range rows {
-		held, granted := r.AvailableAt.After(now), r.Class == market.Granted
+		held, granted := r.AvailableAt.After(now) || sums.Stopped, r.Class == market.Granted
+		if sums.Stopped && r.HoldReason == market.HoldSettlement {
+			r.HoldReason = market.HoldSuspended
+		}
 		switch {
 		case held && granted:
 			w.GrantedPending += r.Amount
@@ -192,10 +200,11 @@ func (s *Store) Entries(ctx context.Context, id market.AccountID, f market.Entry
 		OrderID      *market.OrderID     `db:"order_id"`
 		TaskTitle    *string             `db:"task_title"`
 		Counterparty *string             `db:"counterparty"`
+		Note         string              `db:"note"`
 	}
 	err := s.db.SelectContext(ctx, &rows, `
 		SELECT x.id, x.at, x.kind, x.debit, x.amount, x.debit_class, x.credit_class, x.balance_after, x.task_id, x.order_id,
-			t.title AS task_title, a.handle AS counterparty
+			t.title AS task_title, a.handle AS counterparty, COALESCE(x.note, '') AS note
 		FROM transfers x
 		LEFT JOIN accounts a ON a.id = x.counterparty_id
 		LEFT JOIN tasks t ON t.id = x.task_id
@@ -207,7 +216,7 @@ func (s *Store) Entries(ctx context.Context, id market.AccountID, f market.Entry
 	}
 	out := make([]market.Entry, 0, len(rows))
 	for _, r := range rows {
-		e := market.Entry{ID: r.ID, At: r.At, Kind: r.Kind, Amount: r.Amount, Class: r.CreditClass, BalanceAfter: r.BalanceAfter}
+		e := market.Entry{ID: r.ID, At: r.At, Kind: r.Kind, Amount: r.Amount, Class: r.CreditClass, BalanceAfter: r.BalanceAfter, Note: r.Note}
 		if strings.HasPrefix(r.Debit, "wallet:") {
 			e.Amount, e.Class = -r.Amount, r.DebitClass
 		}

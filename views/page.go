@@ -63,6 +63,9 @@ type FieldProblem struct {
 	// Pointer is an RFC 6901 JSON Pointer into the input.
 	Pointer string
 	Detail  string
+	// Label is the message that names the field, if its form calls it otherwise
+	// than most.
+	Label string
 }
 
 // Form is what a form shows: what was typed, and why it was refused.
@@ -123,7 +126,11 @@ var fieldNames = map[string]string{
 }
 
 // fieldName begins a sentence about the field with its label.
-func fieldName(ctx context.Context, pointer string) string {
+func fieldName(ctx context.Context, f FieldProblem) string {
+	if f.Label != "" {
+		return T(ctx, "form.about", "Field", T(ctx, f.Label))
+	}
+	pointer := f.Pointer
 	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
 	label := fieldNames[parts[0]]
 	switch {

@@ -65,6 +65,10 @@ type world struct {
 	// sheet and report are mara's tasks with deliveries that wait: a table, and
 	// a document with a table and Markdown in it; sampled has samples
 	sheet, report, sampled string
+	// banned was suspended, halted is its task, stopped its page for operators;
+	// file is the worker's
+	banned                member
+	halted, stopped, file string
 }
 
 func theWorld(t *testing.T) *world {
@@ -345,6 +349,7 @@ func (w *world) fillCases(t *testing.T, dir string) {
 	w.judge.post(t, "/admin/reports/"+closed+"/decide", url.Values{"outcome": {"dismissed"}, "note": {"The door is the task."}})
 	w.reported = "/admin/reports/" + w.worker.must(t, "POST", "/market"+w.many+"/report", `{"reason":"scam","text":"Nobody can read this hand, so nobody can be paid. The publisher asks for a telephone number in another task."}`)["id"].(string)
 	w.fillGoods(t, dir)
+	w.fillAccounts(t, dir)
 }
 
 // fillGoods puts goods into the catalogue and lets mara order some.
