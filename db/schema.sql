@@ -120,6 +120,20 @@ BEGIN
     RETURN floor(1000 * greatest(((p + z * z / (2 * n)) - z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n), 0));
 END $$;
 
+CREATE FUNCTION public.take_registration(source cidr, most integer, step interval, moment timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    whole timestamptz;
+BEGIN
+    INSERT INTO registration_turns AS t (network, whole_at) VALUES (source, moment + step)
+    ON CONFLICT (network) DO UPDATE SET whole_at = GREATEST(t.whole_at, moment) + step
+    RETURNING whole_at INTO whole;
+    IF whole > moment + most * step THEN
+        RAISE EXCEPTION 'too many registrations' USING ERRCODE = 'GH006', DETAIL = ceil(extract(epoch FROM whole - moment - most * step))::text;
+    END IF;
+END $$;
+
 CREATE FUNCTION public.take_voucher(voucher uuid, account uuid, moment timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -140,6 +154,23 @@ CREATE FUNCTION public.transfer_mark(id bigint, at timestamp with time zone, kin
 BEGIN
     RETURN sha256(convert_to(concat(id, '|', (date_part('epoch', at) * 1000000)::bigint, '|', kind, '|', debit, '|', credit, '|', amount, '|',
         debit_class, '|', credit_class, '|', account_id, '|', counterparty_id, '|', task_id, '|', order_id, '|', balance_after, '|' || note), 'UTF8'));
+END $$;
+
+CREATE FUNCTION public.use_invitation(code bytea, moment timestamp with time zone) RETURNS uuid
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    invitation uuid;
+BEGIN
+    PERFORM 1 FROM invitation_batches b JOIN invitations i ON i.batch_id = b.id
+    WHERE i.hash = code AND b.revoked_at IS NULL AND b.expires_at > moment FOR SHARE OF b;
+    IF FOUND THEN
+        UPDATE invitations SET used = used + 1 WHERE hash = code AND used < uses RETURNING id INTO invitation;
+    END IF;
+    IF invitation IS NULL THEN
+        RAISE EXCEPTION 'the invitation cannot be used' USING ERRCODE = 'GH005';
+    END IF;
+    RETURN invitation;
 END $$;
 
 CREATE AGGREGATE public.chain_marks(bytea) (
@@ -173,6 +204,8 @@ CASE
     WHEN (refused_at IS NOT NULL) THEN 'refused'::text
     ELSE 'pending'::text
 END) STORED NOT NULL,
+    invitation_id uuid,
+    registered_from cidr,
     CONSTRAINT accounts_handle CHECK ((handle ~ '^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$'::text)),
     CONSTRAINT accounts_kind CHECK ((kind = ANY (ARRAY['human'::text, 'agent'::text, 'platform'::text]))),
     CONSTRAINT accounts_not_own_referrer CHECK ((referred_by <> id)),
@@ -343,6 +376,30 @@ CREATE TABLE public.idempotency (
     created_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.invitation_batches (
+    id uuid NOT NULL,
+    count integer NOT NULL,
+    uses integer NOT NULL,
+    purpose text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    revoked_by uuid,
+    revoked_at timestamp with time zone,
+    CONSTRAINT invitation_batches_count CHECK ((count > 0)),
+    CONSTRAINT invitation_batches_revoked CHECK (((revoked_by IS NULL) = (revoked_at IS NULL))),
+    CONSTRAINT invitation_batches_uses CHECK ((uses > 0))
+);
+
+CREATE TABLE public.invitations (
+    id uuid NOT NULL,
+    batch_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    uses integer NOT NULL,
+    used integer DEFAULT 0 NOT NULL,
+    CONSTRAINT invitations_used CHECK (((used >= 0) AND (used <= uses)))
+);
+
 CREATE TABLE public.ledger_days (
     day date NOT NULL,
     lines bigint NOT NULL,
@@ -456,6 +513,11 @@ CREATE TABLE public.redemptions (
     CONSTRAINT redemptions_revealed CHECK ((((revealed_at IS NULL) = (reveals = 0)) AND ((reveals = 0) OR (state = 'fulfilled'::text)))),
     CONSTRAINT redemptions_reviewed CHECK (((state = 'fulfilled'::text) OR (cardinality(reasons) > 0))),
     CONSTRAINT redemptions_state CHECK ((state = ANY (ARRAY['pending_review'::text, 'fulfilled'::text, 'refused'::text])))
+);
+
+CREATE TABLE public.registration_turns (
+    network cidr NOT NULL,
+    whole_at timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.report_decisions (
@@ -727,6 +789,15 @@ ALTER TABLE ONLY public.goods
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (account_id, key);
 
+ALTER TABLE ONLY public.invitation_batches
+    ADD CONSTRAINT invitation_batches_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.ledger_days
     ADD CONSTRAINT ledger_days_pkey PRIMARY KEY (day);
 
@@ -753,6 +824,9 @@ ALTER TABLE ONLY public.payouts
 
 ALTER TABLE ONLY public.redemptions
     ADD CONSTRAINT redemptions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.registration_turns
+    ADD CONSTRAINT registration_turns_pkey PRIMARY KEY (network);
 
 ALTER TABLE ONLY public.report_decisions
     ADD CONSTRAINT report_decisions_pkey PRIMARY KEY (report_id);
@@ -805,9 +879,13 @@ ALTER TABLE ONLY public.vouchers
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_pkey PRIMARY KEY (account_id);
 
+CREATE INDEX accounts_from_old ON public.accounts USING btree (id) WHERE (registered_from IS NOT NULL);
+
 CREATE INDEX accounts_handle_prefix ON public.accounts USING btree (handle text_pattern_ops);
 
 CREATE INDEX accounts_referred ON public.accounts USING btree (referred_by, id) WHERE (referred_by IS NOT NULL);
+
+CREATE INDEX accounts_registered_from ON public.accounts USING btree (registered_from, id) WHERE (registered_from IS NOT NULL);
 
 CREATE INDEX accounts_state ON public.accounts USING btree (state, id) WHERE (state <> 'active'::text);
 
@@ -855,6 +933,8 @@ CREATE INDEX goods_codes_keys ON public.goods_codes USING btree (key_id, id);
 
 CREATE INDEX idempotency_created ON public.idempotency USING btree (created_at);
 
+CREATE INDEX invitations_batch ON public.invitations USING btree (batch_id);
+
 CREATE UNIQUE INDEX logins_email_key ON public.logins USING btree (lower(email));
 
 CREATE INDEX logins_email_prefix ON public.logins USING btree (lower(email) text_pattern_ops);
@@ -876,6 +956,8 @@ CREATE INDEX redemptions_account ON public.redemptions USING btree (account_id, 
 CREATE INDEX redemptions_pending ON public.redemptions USING btree (id) WHERE (state = 'pending_review'::text);
 
 CREATE INDEX redemptions_recent ON public.redemptions USING btree (account_id, created_at);
+
+CREATE INDEX registration_turns_whole ON public.registration_turns USING btree (whole_at);
 
 CREATE INDEX report_decisions_at ON public.report_decisions USING btree (at, report_id);
 
@@ -940,6 +1022,9 @@ CREATE TRIGGER transfers_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON publ
 CREATE TRIGGER transfers_mark BEFORE INSERT ON public.transfers FOR EACH ROW EXECUTE FUNCTION public.mark_transfer();
 
 ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_invitation_fkey FOREIGN KEY (invitation_id) REFERENCES public.invitations(id);
+
+ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_referred_by_fkey FOREIGN KEY (referred_by) REFERENCES public.accounts(id);
 
 ALTER TABLE ONLY public.admin_actions
@@ -989,6 +1074,15 @@ ALTER TABLE ONLY public.goods_codes
 
 ALTER TABLE ONLY public.goods_codes
     ADD CONSTRAINT goods_codes_order_fkey FOREIGN KEY (order_id) REFERENCES public.redemptions(id);
+
+ALTER TABLE ONLY public.invitation_batches
+    ADD CONSTRAINT invitation_batches_creator_fkey FOREIGN KEY (created_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.invitation_batches
+    ADD CONSTRAINT invitation_batches_revoker_fkey FOREIGN KEY (revoked_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_batch_fkey FOREIGN KEY (batch_id) REFERENCES public.invitation_batches(id);
 
 ALTER TABLE ONLY public.logins
     ADD CONSTRAINT logins_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);

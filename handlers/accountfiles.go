@@ -26,13 +26,15 @@ type accountFileJSON struct {
 	SuspendedAt *time.Time          `json:"suspendedAt,omitempty"`
 	Suspension  string              `json:"suspension,omitempty"`
 	ReferredBy  string              `json:"referredBy,omitempty"`
-	Untrusted   []string            `json:"untrusted"`
+	// RegisteredFrom is the block of addresses that it came from.
+	RegisteredFrom string   `json:"registeredFrom,omitempty"`
+	Untrusted      []string `json:"untrusted"`
 }
 
 func accountFileShape(f market.AccountFile) accountFileJSON {
 	return accountFileJSON{ID: f.ID, Kind: f.Kind, Handle: f.Handle, DisplayName: f.DisplayName, Email: f.Email, Operator: f.Operator,
 		State: f.State, CreatedAt: f.CreatedAt, ApprovedAt: f.ApprovedAt, RefusedAt: f.RefusedAt, Refusal: f.Refusal,
-		SuspendedAt: f.SuspendedAt, Suspension: f.Suspension, ReferredBy: f.ReferredBy, Untrusted: []string{"displayName"}}
+		SuspendedAt: f.SuspendedAt, Suspension: f.Suspension, ReferredBy: f.ReferredBy, RegisteredFrom: f.From, Untrusted: []string{"displayName"}}
 }
 
 // wholeFileJSON is one account with all that an operator decides by.
@@ -44,8 +46,10 @@ type wholeFileJSON struct {
 	Deliveries map[market.DeliveryState]int64 `json:"deliveries"`
 	Keys       int64                          `json:"keys"`
 	Invited    int64                          `json:"invited"`
-	Flags      flagsJSON                      `json:"flags"`
-	Log        []actedJSON                    `json:"log"`
+	// Neighbours counts the other accounts from the same block.
+	Neighbours int64       `json:"neighbours"`
+	Flags      flagsJSON   `json:"flags"`
+	Log        []actedJSON `json:"log"`
 }
 
 type flagsJSON struct {
@@ -115,7 +119,7 @@ func (h *Handlers) showAccountFile(r *request) (answer, error) {
 		return answer{}, err
 	}
 	out := wholeFileJSON{accountFileJSON: accountFileShape(v.AccountFile), Wallet: walletShape(v.Wallet), Entries: []entryJSON{}, Tasks: v.Activity.Tasks,
-		Deliveries: v.Activity.Deliveries, Keys: v.Activity.Keys, Invited: v.Activity.Invited,
+		Deliveries: v.Activity.Deliveries, Keys: v.Activity.Keys, Invited: v.Activity.Invited, Neighbours: v.Activity.Neighbours,
 		Flags: flagsJSON{v.Activity.Reversed, v.Activity.Objections, v.Activity.Reports}, Log: logShape(v.Log)}
 	for _, e := range v.Entries {
 		out.Entries = append(out.Entries, entryShape(e))
@@ -139,6 +143,14 @@ type reasonInput struct {
 	Reason string `json:"reason"`
 }
 
+func judgedAnswer(message string) func(any) answer {
+	return func(v any) answer {
+		f := v.(market.AccountFile)
+		return answer{json: accountFileShape(f), to: "/admin/accounts/" + string(f.ID),
+			flash: views.Message{ID: message, Args: map[string]any{"Handle": f.Handle}}}
+	}
+}
+
 // judge answers an operator's decision about an account.
 func (h *Handlers) judge(r *request, form, message string, decide func(context.Context, market.AccountID, string, func(any) answer) (market.AccountFile, error)) (answer, error) {
 	id, err := accountFileID(r)
@@ -153,13 +165,27 @@ func (h *Handlers) judge(r *request, form, message string, decide func(context.C
 	if err := r.invalid(nil); err != nil {
 		return answer{}, err
 	}
-	present := func(v any) answer {
-		f := v.(market.AccountFile)
-		return answer{json: accountFileShape(f), to: "/admin/accounts/" + string(f.ID),
-			flash: views.Message{ID: message, Args: map[string]any{"Handle": f.Handle}}}
-	}
+	present := judgedAnswer(message)
 	f, err := decide(r.ctx(), id, in.Reason, present)
 	return present(f), err
+}
+
+// approveAccount lets an account in; it takes no reason.
+func (h *Handlers) approveAccount(r *request) (answer, error) {
+	id, err := accountFileID(r)
+	if err != nil {
+		return answer{}, err
+	}
+	h.fileAgain(r, "approve")
+	present := judgedAnswer("flash.approved")
+	f, err := h.Store.ApproveAccount(r.ctx(), r.caller(present), id)
+	return present(f), err
+}
+
+func (h *Handlers) refuseAccount(r *request) (answer, error) {
+	return h.judge(r, "refuse", "flash.refused", func(ctx context.Context, id market.AccountID, reason string, present func(any) answer) (market.AccountFile, error) {
+		return h.Store.RefuseAccount(ctx, r.caller(present), id, reason)
+	})
 }
 
 func (h *Handlers) suspendAccount(r *request) (answer, error) {

@@ -48,7 +48,8 @@ func TestSuspensionByKey(t *testing.T) {
 	s.want(t, 200, send("unsuspend", "It was another.", "k3"))
 	s.want(t, 201, s.call(t, worker, "POST", "/api/v1/agent/tasks/"+task+"/claim", nil))
 	whole := s.want(t, 200, s.call(t, judge, "GET", file, nil))
-	if whole.at("state") != "active" || whole.at("wallet.escrow") != 10.0 || whole.at("tasks.claimed") != 1.0 || whole.at("log.0.action") != "account_unsuspended" || whole.at("entries.0.kind") != "escrow" {
+	if whole.at("state") != "active" || whole.at("wallet.escrow") != 10.0 || whole.at("tasks.claimed") != 1.0 || whole.at("log.0.action") != "account_unsuspended" || whole.at("entries.0.kind") != "escrow" ||
+		whole.at("registeredFrom") != "127.0.0.0/24" || whole.at("neighbours").(float64) < 2 {
 		t.Errorf("its file is %s", whole.text)
 	}
 	if r := s.call(t, judge, "GET", "/api/v1/admin/accounts/01a20b77-e936-75e9-8ee4-5120c30a9cda", nil); r.status != 404 {

@@ -17,7 +17,7 @@ import (
 func (h *Handlers) home(r *request) (answer, error) {
 	return answer{page: func(ctx context.Context) (views.Screen, error) {
 		stats, err := h.stats.get(ctx)
-		return views.Home(ctx, views.HomeView{BaseURL: h.BaseURL, Grant: h.Store.Grant(), Stats: stats, SignedIn: r.visitor != nil}), err
+		return views.Home(ctx, views.HomeView{BaseURL: h.BaseURL, Grant: h.Store.Grant(), Stats: stats, SignedIn: r.visitor != nil, Registration: h.Store.Registration()}), err
 	}}, nil
 }
 
@@ -28,7 +28,7 @@ func (h *Handlers) health(r *request) (answer, error) {
 		h.Logger.Error("the database does not answer", "error", err)
 		return answer{}, market.ErrUnavailable.After(5 * time.Second)
 	}
-	return answer{json: map[string]string{"status": "ok", "database": "ok", "migration": version, "version": h.Version}}, nil
+	return answer{json: map[string]string{"status": "ok", "database": "ok", "migration": version, "version": h.Version, "registration": string(h.Store.Registration())}}, nil
 }
 
 type registerInput struct {
@@ -37,6 +37,7 @@ type registerInput struct {
 	Description  string   `json:"description"`
 	Skills       []string `json:"skills"`
 	ReferralCode string   `json:"referralCode"`
+	InviteCode   string   `json:"inviteCode"`
 }
 
 // registerAgent makes an agent account and shows its key this once.
@@ -49,7 +50,8 @@ func (h *Handlers) registerAgent(r *request) (answer, error) {
 		return answer{}, err
 	}
 	reg := market.Registration{Kind: market.Agent, Handle: in.Handle, DisplayName: in.DisplayName, Description: in.Description,
-		Skills: in.Skills, ReferralCode: in.ReferralCode}
+		Skills: in.Skills, ReferralCode: in.ReferralCode, InviteCode: in.InviteCode,
+		Address: r.address(), Limited: h.RateLimits}
 	if err := market.Invalid(reg.Clean()); err != nil {
 		return answer{}, err
 	}
@@ -63,10 +65,11 @@ func (h *Handlers) registerAgent(r *request) (answer, error) {
 		return answer{}, err
 	}
 	return answer{status: http.StatusCreated, location: "/api/v1/accounts/" + account.Handle, json: struct {
-		Account accountJSON `json:"account"`
-		APIKey  string      `json:"apiKey"`
-		Wallet  walletJSON  `json:"wallet"`
-	}{showAccountJSON(account, market.Reputation{}), apiKey, walletShape(wallet)}}, nil
+		Account accountJSON         `json:"account"`
+		State   market.AccountState `json:"state"`
+		APIKey  string              `json:"apiKey"`
+		Wallet  walletJSON          `json:"wallet"`
+	}{showAccountJSON(account, market.Reputation{}), account.State, apiKey, walletShape(wallet)}}, nil
 }
 
 func (h *Handlers) showAccount(r *request) (answer, error) {
@@ -100,7 +103,10 @@ func (h *Handlers) showMe(r *request) (answer, error) {
 // meJSON is an account as itself sees it.
 type meJSON struct {
 	accountJSON
-	Claims holdingsJSON `json:"claims"`
+	// State says whether the account may act, StateReason why it may not.
+	State       market.AccountState `json:"state"`
+	StateReason string              `json:"stateReason,omitempty"`
+	Claims      holdingsJSON        `json:"claims"`
 }
 
 func (h *Handlers) me(r *request, a market.Account) (meJSON, error) {
@@ -109,7 +115,7 @@ func (h *Handlers) me(r *request, a market.Account) (meJSON, error) {
 		return meJSON{}, err
 	}
 	w, err := h.Store.Workload(r.ctx(), a.ID)
-	return meJSON{showAccountJSON(a, rep), holdingsJSON{w.Live, w.Limit(), w.PausedUntil(time.Now())}}, err
+	return meJSON{showAccountJSON(a, rep), a.State, a.StateReason, holdingsJSON{w.Live, w.Limit(), w.PausedUntil(time.Now())}}, err
 }
 
 type profileInput struct {

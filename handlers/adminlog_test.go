@@ -32,6 +32,15 @@ func (o *office) anOrder(t *testing.T) string {
 	return o.want(t, 201, o.redeem(t, agent, o.good(t, o.key, 5, unique("CODE")), 5)).at("id").(string)
 }
 
+// pending is an account that waits, as if it had come while operators approved.
+func (o *office) pending(t *testing.T) string {
+	id := o.account(t, o.register(t))
+	if _, err := o.store.DB().Exec(`UPDATE accounts SET approved_at = NULL WHERE id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 // deeds do what each operators' route does once: what it is about (in place of
 // the path's parameter), what is sent, and the action that the log must have.
 var deeds = map[string]func(*testing.T, *office) (subject string, body map[string]any, action string){
@@ -66,6 +75,19 @@ var deeds = map[string]func(*testing.T, *office) (subject string, body map[strin
 	"POST /admin/goods/:gid": changeAGood,
 	"POST /admin/goods/:gid/codes": func(t *testing.T, o *office) (string, map[string]any, string) {
 		return o.good(t, o.key, 5), map[string]any{"csv": unique("CODE")}, market.ActionCodesImported
+	},
+	"POST /admin/invitations": func(*testing.T, *office) (string, map[string]any, string) {
+		return "", map[string]any{"count": 1, "uses": 1, "days": 1}, market.ActionInvitationsMade
+	},
+	"POST /admin/invitations/:iid/revoke": func(t *testing.T, o *office) (string, map[string]any, string) {
+		b := o.want(t, 201, o.call(t, o.key, "POST", "/api/v1/admin/invitations", map[string]any{"count": 1, "uses": 1, "days": 1}, "Idempotency-Key", unique("k")))
+		return b.at("id").(string), nil, market.ActionInvitationsRevoked
+	},
+	"POST /admin/accounts/:aid/approve": func(t *testing.T, o *office) (string, map[string]any, string) {
+		return o.pending(t), nil, market.ActionAccountApproved
+	},
+	"POST /admin/accounts/:aid/refuse": func(t *testing.T, o *office) (string, map[string]any, string) {
+		return o.pending(t), map[string]any{"reason": "Who are you?"}, market.ActionAccountRefused
 	},
 	"POST /admin/accounts/:aid/suspend": func(t *testing.T, o *office) (string, map[string]any, string) {
 		return o.account(t, o.register(t)), map[string]any{"reason": "Spam."}, market.ActionAccountSuspended

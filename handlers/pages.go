@@ -72,7 +72,7 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 		switch {
 		case err == nil:
 			r.by, r.actor = store.Caller{Actor: actor}, actor
-			r.visitor = &views.Visitor{Handle: actor.Handle, Spendable: spendable, Operator: actor.Operator}
+			r.visitor = &views.Visitor{Handle: actor.Handle, Spendable: spendable, Operator: actor.Operator, State: actor.State, Reason: actor.Reason}
 		case errors.Is(err, market.ErrAccountSuspended):
 			// It looks around like a stranger, and is told why at its own pages.
 			if rt.auth == session || rt.auth == operator {
@@ -181,7 +181,7 @@ func (h *Handlers) render(r *request, status int, screen views.Screen) error {
 
 // chrome is what surrounds every screen.
 func (h *Handlers) chrome(r *http.Request, v *views.Visitor) views.Page {
-	p := views.Page{Lang: views.Language(r.Context()), Path: r.URL.RequestURI(), BaseURL: h.BaseURL, Visitor: v}
+	p := views.Page{Lang: views.Language(r.Context()), Path: r.URL.RequestURI(), BaseURL: h.BaseURL, Visitor: v, Closed: h.closed()}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		p.Path = localPath(refererPath(r))
 	}

@@ -94,6 +94,18 @@ var policies = map[string]policy{
 	"POST /api/v1/admin/accounts/:aid/adjust":    {"operator", "required", true, ""},
 	"GET /api/v1/admin/log":                      {"operator", "ignored", false, ""},
 
+	"GET /admin/invitations":                     {"operator", "ignored", false, ""},
+	"POST /admin/invitations":                    {"operator", "required", true, ""},
+	"POST /admin/invitations/:iid/revoke":        {"operator", "honoured", false, ""},
+	"POST /admin/accounts/:aid/approve":          {"operator", "honoured", false, ""},
+	"POST /admin/accounts/:aid/refuse":           {"operator", "honoured", true, ""},
+	"GET /api/v1/admin/invitations":              {"operator", "ignored", false, ""},
+	"POST /api/v1/admin/invitations":             {"operator", "required", true, ""},
+	"GET /api/v1/admin/invitations/:iid":         {"operator", "ignored", false, ""},
+	"POST /api/v1/admin/invitations/:iid/revoke": {"operator", "honoured", false, ""},
+	"POST /api/v1/admin/accounts/:aid/approve":   {"operator", "honoured", false, ""},
+	"POST /api/v1/admin/accounts/:aid/refuse":    {"operator", "honoured", true, ""},
+
 	"GET /api/v1/health": {"public", "ignored", false, ""},
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": {"key", "honoured", true, "worker"},
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": {"key", "honoured", true, "publisher"},
@@ -163,6 +175,8 @@ var policies = map[string]policy{
 
 // bodies are valid ones, so that a refusal is about who asks.
 var bodies = map[string]string{
+	"POST /api/v1/admin/accounts/:aid/refuse":             `{"reason":"x"}`,
+	"POST /api/v1/admin/invitations":                      `{"count":1,"uses":1,"days":1}`,
 	"POST /api/v1/admin/accounts/:aid/suspend":            `{"reason":"x"}`,
 	"POST /api/v1/admin/accounts/:aid/unsuspend":          `{"reason":"x"}`,
 	"POST /api/v1/admin/accounts/:aid/adjust":             `{"amount":1,"class":"earned","reason":"x"}`,

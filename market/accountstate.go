@@ -59,6 +59,9 @@ type AccountFile struct {
 	SuspendedAt *time.Time
 	// Suspension is the reason that the account's owner reads.
 	Suspension string
+	// From is the block of addresses that it was registered from, "" if that is
+	// not known, or not any more.
+	From string
 }
 
 // reason reads what an operator gives as a reason.
@@ -93,8 +96,8 @@ func (f AccountFile) Suspend(a Actor, why string, now time.Time) (AccountFile, e
 	if f.SuspendedAt != nil {
 		return f, ErrAlreadyDone
 	}
-	f.SuspendedAt, f.Suspension, f.State = &now, why, AccountSuspended
-	return f, nil
+	f.SuspendedAt, f.Suspension = &now, why
+	return f.settled(), nil
 }
 
 // Unsuspend lets the account act again, as it could before.
@@ -110,15 +113,58 @@ func (f AccountFile) Unsuspend(a Actor, why string) (AccountFile, string, error)
 		return f, why, ErrAlreadyDone
 	}
 	f.SuspendedAt, f.Suspension = nil, ""
-	switch {
-	case f.ApprovedAt != nil:
-		f.State = AccountActive
-	case f.RefusedAt != nil:
-		f.State = AccountRefused
-	default:
-		f.State = AccountPending
+	return f.settled(), why, nil
+}
+
+// Approve lets the account in, which waits or was refused before, and gives it
+// what every new account is granted.
+func (f AccountFile) Approve(a Actor, grant Credits, now time.Time) (AccountFile, []Transfer, error) {
+	if err := f.judgeable(a); err != nil {
+		return f, nil, err
 	}
-	return f, why, nil
+	if f.ApprovedAt != nil {
+		return f, nil, ErrAlreadyDone
+	}
+	f.ApprovedAt, f.RefusedAt, f.Refusal = &now, nil, ""
+	return f.settled(), Welcome(f.ID, grant), nil
+}
+
+// Welcome is what a new account is granted: at once, or when it is approved.
+func Welcome(id AccountID, grant Credits) []Transfer {
+	return transfers(TransferGrant, Funds{Granted: grant}, "", Transfer{Debit: GrantsAccount, Credit: WalletAccount(id), Account: id})
+}
+
+// Refuse does not let the account in that waits, for a reason that its owner
+// reads.
+func (f AccountFile) Refuse(a Actor, why string, now time.Time) (AccountFile, error) {
+	why, err := reason(why)
+	if err != nil {
+		return f, err
+	}
+	if err := f.judgeable(a); err != nil {
+		return f, err
+	}
+	if f.ApprovedAt != nil || f.RefusedAt != nil {
+		return f, ErrAlreadyDone
+	}
+	f.RefusedAt, f.Refusal = &now, why
+	return f.settled(), nil
+}
+
+// settled is the file with the state that follows from its times, as the
+// database derives it.
+func (f AccountFile) settled() AccountFile {
+	switch {
+	case f.SuspendedAt != nil:
+		f.State, f.StateReason = AccountSuspended, f.Suspension
+	case f.ApprovedAt != nil:
+		f.State, f.StateReason = AccountActive, ""
+	case f.RefusedAt != nil:
+		f.State, f.StateReason = AccountRefused, f.Refusal
+	default:
+		f.State, f.StateReason = AccountPending, ""
+	}
+	return f
 }
 
 // AdjustmentsAccount is the other side of what operators put right.
@@ -176,11 +222,12 @@ func (f AccountFile) Adjust(a Actor, x Adjustment, have Funds) (Transfer, error)
 
 // AccountFilter chooses accounts for operators.
 type AccountFilter struct {
-	// Query is the beginning of a handle or of an e-mail address, or an id; ""
-	// for all.
+	// Query is the beginning of a handle or of an e-mail address, an id, or a
+	// block of addresses; "" for all.
 	Query string
 	// State is "" for all.
-	State  AccountState
+	State AccountState
+	// Before is the last one seen, "" for none.
 	Before AccountID
 	Limit  int
 }
@@ -197,4 +244,6 @@ type Activity struct {
 	Reversed, Objections, Reports int64
 	// Keys counts its API keys that are valid.
 	Keys int64
+	// Neighbours counts the other accounts from the same block of addresses.
+	Neighbours int64
 }

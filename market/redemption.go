@@ -374,6 +374,10 @@ const (
 	ActionReportDecided   = "report_decided"
 	ActionBooksRecomputed = "books_recomputed"
 
+	ActionInvitationsMade    = "invitations_made"
+	ActionInvitationsRevoked = "invitations_revoked"
+	ActionAccountApproved    = "account_approved"
+	ActionAccountRefused     = "account_refused"
 	ActionAccountSuspended   = "account_suspended"
 	ActionAccountUnsuspended = "account_unsuspended"
 	ActionWalletAdjusted     = "wallet_adjusted"
@@ -382,5 +386,6 @@ const (
 // AdminActions lists every action.
 func AdminActions() []string {
 	return []string{ActionGoodCreated, ActionGoodChanged, ActionCodesImported, ActionOrderApproved, ActionOrderRefused, ActionVouchersMade, ActionVouchersRevoked,
-		ActionCaseDecided, ActionReportDecided, ActionBooksRecomputed, ActionAccountSuspended, ActionAccountUnsuspended, ActionWalletAdjusted}
+		ActionCaseDecided, ActionReportDecided, ActionBooksRecomputed, ActionInvitationsMade, ActionInvitationsRevoked,
+		ActionAccountApproved, ActionAccountRefused, ActionAccountSuspended, ActionAccountUnsuspended, ActionWalletAdjusted}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,7 +14,7 @@ import (
 const fileColumns = `
 	a.id, a.kind, a.handle, a.display_name, a.description, a.skills, a.referral_code, a.created_at, COALESCE(r.handle, ''),
 	a.state, COALESCE(a.suspension, a.refusal, ''), COALESCE(l.email, ''), a.operator, a.approved_at, a.refused_at, COALESCE(a.refusal, ''),
-	a.suspended_at, COALESCE(a.suspension, '')`
+	a.suspended_at, COALESCE(a.suspension, ''), COALESCE(a.registered_from::text, '')`
 
 const fileFrom = `
 	FROM accounts a
@@ -22,26 +23,36 @@ const fileFrom = `
 
 func scanFile(row pgx.Row) (f market.AccountFile, err error) {
 	err = row.Scan(&f.ID, &f.Kind, &f.Handle, &f.DisplayName, &f.Description, &f.Skills, &f.ReferralCode, &f.CreatedAt, &f.ReferredBy,
-		&f.State, &f.StateReason, &f.Email, &f.Operator, &f.ApprovedAt, &f.RefusedAt, &f.Refusal, &f.SuspendedAt, &f.Suspension)
+		&f.State, &f.StateReason, &f.Email, &f.Operator, &f.ApprovedAt, &f.RefusedAt, &f.Refusal, &f.SuspendedAt, &f.Suspension, &f.From)
 	return f, err
 }
 
-// AccountFiles are accounts as operators see them, newest first.
+// AccountFiles are accounts as operators see them, newest first; of those that
+// wait for approval who waits longest comes first.
 func (s *Store) AccountFiles(ctx context.Context, f market.AccountFilter) ([]market.AccountFile, error) {
-	id := ""
+	id, block := "", netip.Prefix{}
+	if p, err := netip.ParsePrefix(f.Query); err == nil {
+		block = p
+	}
 	if market.ValidID(f.Query) {
 		id = f.Query
 	}
+	beyond, order := `a.id < $2::uuid`, `a.id DESC`
+	if f.State == market.AccountPending {
+		beyond, order = `a.id > $2::uuid`, `a.id`
+	}
 	return list(ctx, s, func(row pgx.CollectableRow) (market.AccountFile, error) { return scanFile(row) }, `
 		SELECT `+fileColumns+fileFrom+`
-		WHERE ($1 = '' OR a.state = $1) AND ($2::uuid IS NULL OR a.id < $2::uuid)
+		WHERE ($1 = '' OR a.state = $1) AND ($2::uuid IS NULL OR `+beyond+`)
 			AND ($3 = '' OR a.id IN (
 				SELECT id FROM accounts WHERE handle ~>=~ lower($3) AND handle ~<~ (lower($3) || chr(1114111))
 				UNION ALL
 				SELECT account_id FROM logins WHERE lower(email) ~>=~ lower($3) AND lower(email) ~<~ (lower($3) || chr(1114111))
 				UNION ALL
+				SELECT id FROM accounts WHERE registered_from = $6::cidr
+				UNION ALL
 				SELECT $4::uuid))
-		ORDER BY a.id DESC LIMIT $5`, []any{string(f.State), nullID(f.Before), f.Query, nullID(id), f.Limit})
+		ORDER BY `+order+` LIMIT $5`, []any{string(f.State), nullID(f.Before), f.Query, nullID(id), f.Limit, network(block.Masked())})
 }
 
 // AccountFile is one account as operators see it, or market.ErrNotFound.
@@ -65,7 +76,8 @@ func (s *Store) Activity(ctx context.Context, id market.AccountID) (market.Activ
 				(SELECT count(*) FROM cases k JOIN deliveries d ON d.id = k.delivery_id
 				 WHERE d.worker_id = $1 AND k.kind = 'objection' AND k.closed_at IS NULL),
 				(SELECT count(*) FROM task_reports o JOIN tasks t ON t.id = o.task_id WHERE t.publisher_id = $1 AND o.state = 'open'),
-				(SELECT count(*) FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL)`, string(id))
+				(SELECT count(*) FROM api_keys WHERE account_id = $1 AND revoked_at IS NULL),
+				(SELECT count(*) FROM accounts a JOIN accounts me ON me.registered_from = a.registered_from WHERE me.id = $1 AND a.id <> $1)`, string(id))
 		found := c.SendBatch(ctx, &b)
 		defer found.Close()
 		if err := count(found, a.Tasks); err != nil {
@@ -74,7 +86,7 @@ func (s *Store) Activity(ctx context.Context, id market.AccountID) (market.Activ
 		if err := count(found, a.Deliveries); err != nil {
 			return err
 		}
-		return found.QueryRow().Scan(&a.Invited, &a.Reversed, &a.Objections, &a.Reports, &a.Keys)
+		return found.QueryRow().Scan(&a.Invited, &a.Reversed, &a.Objections, &a.Reports, &a.Keys, &a.Neighbours)
 	})
 	return a, translate(err)
 }
@@ -117,10 +129,6 @@ func (s *Store) judgeAccount(ctx context.Context, by Caller, id market.AccountID
 		if j, err = decide(was, now); err != nil {
 			return err
 		}
-		j.file.StateReason = j.file.Suspension
-		if j.file.StateReason == "" {
-			j.file.StateReason = j.file.Refusal
-		}
 		var b batch
 		if err := b.once(by, j.file, now); err != nil {
 			return err
@@ -133,6 +141,23 @@ func (s *Store) judgeAccount(ctx context.Context, by Caller, id market.AccountID
 		return tx.SendBatch(ctx, &b.Batch).Close()
 	})
 	return j.file, err
+}
+
+// ApproveAccount lets an account in that waits for it, and grants it what every
+// new account gets. Of operators at once one does.
+func (s *Store) ApproveAccount(ctx context.Context, by Caller, id market.AccountID) (market.AccountFile, error) {
+	return s.judgeAccount(ctx, by, id, func(f market.AccountFile, now time.Time) (judged, error) {
+		f, grant, err := f.Approve(by.Actor, s.opts.Grant, now)
+		return judged{file: f, action: market.ActionAccountApproved, transfers: grant}, err
+	})
+}
+
+// RefuseAccount does not let an account in.
+func (s *Store) RefuseAccount(ctx context.Context, by Caller, id market.AccountID, reason string) (market.AccountFile, error) {
+	return s.judgeAccount(ctx, by, id, func(f market.AccountFile, now time.Time) (judged, error) {
+		f, err := f.Refuse(by.Actor, reason, now)
+		return judged{file: f, action: market.ActionAccountRefused, reason: f.Refusal}, err
+	})
 }
 
 // SuspendAccount stops the account from its next request on. Its payouts are

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"guildhall/market"
@@ -36,10 +37,11 @@ func (r accountRow) account() market.Account {
 
 // RegisterAgent creates an agent account with its wallet, its grant and its
 // first API key, which is returned here and never again. It returns
-// market.ErrHandleTaken or market.ErrReferralUnknown.
+// market.ErrHandleTaken, market.ErrReferralUnknown, or what the mode of
+// registration refuses.
 func (s *Store) RegisterAgent(ctx context.Context, r market.Registration) (market.Account, string, error) {
 	key := market.NewKey(market.AgentKeyPrefix)
-	a, err := s.register(ctx, r, func(b *batch, a market.Account) {
+	a, err := s.register(ctx, r, s.opts.Registration, func(b *batch, a market.Account) {
 		b.Queue(`INSERT INTO api_keys (id, account_id, name, prefix, hash, created_at) VALUES ($1, $2, 'first', $3, $4, $5)`,
 			newID[market.KeyID](), a.ID, market.KeyHint(key), market.HashKey(key), a.CreatedAt)
 	})
@@ -47,12 +49,13 @@ func (s *Store) RegisterAgent(ctx context.Context, r market.Registration) (marke
 }
 
 // register creates an account with its wallet, its grant and the credential
-// that the caller queues.
-func (s *Store) register(ctx context.Context, r market.Registration, credential func(*batch, market.Account)) (market.Account, error) {
+// that the caller queues. Where operators approve, the grant waits for that.
+// One too many from a network is market.ErrRateLimited.
+func (s *Store) register(ctx context.Context, r market.Registration, mode market.RegistrationMode, credential func(*batch, market.Account)) (market.Account, error) {
 	var err error
 	for range 3 { // a referral code may collide, once in ten thousand million
 		var a market.Account
-		a, err = s.tryRegister(ctx, r, credential)
+		a, err = s.tryRegister(ctx, r, mode, credential)
 		if !errors.Is(err, errRaceLost) {
 			return a, err
 		}
@@ -60,10 +63,18 @@ func (s *Store) register(ctx context.Context, r market.Registration, credential 
 	return market.Account{}, err
 }
 
-func (s *Store) tryRegister(ctx context.Context, r market.Registration, credential func(*batch, market.Account)) (market.Account, error) {
+func (s *Store) tryRegister(ctx context.Context, r market.Registration, mode market.RegistrationMode, credential func(*batch, market.Account)) (market.Account, error) {
+	invitation, err := r.Admit(mode)
+	if err != nil {
+		return market.Account{}, err
+	}
 	now := s.now()
-	a := market.Account{ID: newID[market.AccountID](), Kind: r.Kind, Handle: r.Handle, DisplayName: r.DisplayName,
+	approved := &now
+	a := market.Account{State: market.AccountActive, ID: newID[market.AccountID](), Kind: r.Kind, Handle: r.Handle, DisplayName: r.DisplayName,
 		Description: r.Description, Skills: r.Skills, ReferralCode: market.NewReferralCode(), CreatedAt: now}
+	if mode == market.RegistrationApproval {
+		a.State, approved = market.AccountPending, nil
+	}
 	var referrer market.AccountID
 	if r.ReferralCode != "" {
 		var found struct {
@@ -84,16 +95,27 @@ func (s *Store) tryRegister(ctx context.Context, r market.Registration, credenti
 	}
 	var b batch
 	b.Queue(`
-		INSERT INTO accounts (id, kind, handle, display_name, description, skills, referral_code, referred_by, created_at, referral_bonus)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		a.ID, a.Kind, a.Handle, a.DisplayName, a.Description, orEmpty(a.Skills), a.ReferralCode, nullID(referrer), now, bonus)
+		INSERT INTO accounts (id, kind, handle, display_name, description, skills, referral_code, referred_by, created_at, referral_bonus, approved_at, invitation_id, registered_from)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $12::bytea IS NOT NULL THEN use_invitation($12, $9) END, $13::cidr)`,
+		a.ID, a.Kind, a.Handle, a.DisplayName, a.Description, orEmpty(a.Skills), a.ReferralCode, nullID(referrer), now, bonus, approved, invitation, network(market.Block(r.Address)))
 	b.Queue(`INSERT INTO wallets (account_id, granted, earned) VALUES ($1, 0, 0)`, a.ID)
 	credential(&b, a)
-	if s.opts.Grant > 0 {
-		b.post([]market.Transfer{{Kind: market.TransferGrant, Debit: market.GrantsAccount, Credit: market.WalletAccount(a.ID),
-			Amount: s.opts.Grant, DebitClass: market.Granted, CreditClass: market.Granted, Account: a.ID}}, now)
+	if a.State == market.AccountActive {
+		b.post(market.Welcome(a.ID, s.opts.Grant), now)
+	}
+	if r.Limited && r.Address.IsValid() { // last: all of a network wait for its turn
+		b.Queue(`SELECT take_registration($1::cidr, $2, $3 * interval '1 second', $4)`,
+			network(market.Network(r.Address)), market.RegistrationBurst, int(market.RegistrationStep.Seconds()), now)
 	}
 	return a, s.commit(ctx, &b)
+}
+
+// network makes an unknown network NULL.
+func network(p netip.Prefix) any {
+	if !p.IsValid() {
+		return nil
+	}
+	return p.String()
 }
 
 // Authenticate finds who holds the API key. A key that is unknown, revoked or

@@ -9,9 +9,10 @@ import (
 
 // RegisterHuman creates a human account with its wallet, its grant and its
 // log-in by e-mail address, whose password is given as its hash. It returns
-// market.ErrHandleTaken, market.ErrEmailTaken or market.ErrReferralUnknown.
+// market.ErrHandleTaken, market.ErrEmailTaken, market.ErrReferralUnknown, or
+// what the mode of registration refuses.
 func (s *Store) RegisterHuman(ctx context.Context, r market.Registration, passwordHash string) (market.Account, error) {
-	return s.register(ctx, r, func(b *batch, a market.Account) { b.login(a, r.Email, passwordHash) })
+	return s.register(ctx, r, s.opts.Registration, func(b *batch, a market.Account) { b.login(a, r.Email, passwordHash) })
 }
 
 // login queues the log-in of a new account.

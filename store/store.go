@@ -40,6 +40,8 @@ type Options struct {
 	Blobs *blob.Bucket
 	// Vault seals the codes of goods; nil where none are handled.
 	Vault *Vault
+	// Registration is who may create an account; "" means everybody.
+	Registration market.RegistrationMode
 	// Review says which redemptions wait for an operator.
 	Review market.ReviewPolicy
 	// Tracer sees every round trip; tests count them.
@@ -104,6 +106,14 @@ func (s *Store) Grant() market.Credits { return s.opts.Grant }
 
 // ReferralBonus is promised to the referrer of a new account.
 func (s *Store) ReferralBonus() market.Credits { return s.opts.ReferralBonus }
+
+// Registration is who may create an account.
+func (s *Store) Registration() market.RegistrationMode {
+	if s.opts.Registration == "" {
+		return market.RegistrationOpen
+	}
+	return s.opts.Registration
+}
 
 // Hold is how long a payout is pending.
 func (s *Store) Hold() time.Duration { return s.opts.Hold }

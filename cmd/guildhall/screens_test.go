@@ -163,6 +163,15 @@ func screens(w *world) []screen {
 		{name: "account-file-suspended", path: w.stopped, who: w.judge, there: `document.querySelector('form[action$="/unsuspend"]')`},
 		{name: "account-suspend-refused", path: w.file, who: w.judge, lead: send(`form[action$="/suspend"]`), there: refused},
 		{name: "account-adjust-refused", path: w.file, who: w.judge, lead: send(`form[action$="/adjust"]`), there: `document.querySelector('.disclosure[open] #amount')`},
+		{name: "account-pending", path: w.patient, who: w.judge, there: `document.querySelector('form[action$="/approve"]')`},
+		{name: "waiting", path: "/console", who: w.waiter, there: `document.querySelector('.notice-warn')`},
+		{name: "turned-away", path: "/market", who: w.turnedAway, there: `document.querySelector('.notice-bad')`},
+		{name: "invitations", path: "/admin/invitations", who: w.judge, there: `document.querySelector('main .task')`},
+		{name: "invitations-refused", path: "/admin/invitations", who: w.judge, there: refused, lead: func(b *tab) {
+			b.set("#count", "0")
+			b.send(`form[action="/admin/invitations"]`, "")
+		}},
+		{name: "invitation-codes", path: "/admin/invitations", who: w.judge, there: `document.querySelector('#links')`, lead: send(`form[action="/admin/invitations"]`)},
 		{name: "admin-log", path: "/admin/log", who: w.judge, there: `document.querySelectorAll('tbody tr').length > 8`},
 		{name: "admin-log-none", path: "/admin/log?operator=nobody-here", who: w.judge, there: `document.querySelector('.empty')`},
 		{name: "suspended", path: "/wallet", who: w.banned, there: `document.querySelector('.error-page')`},

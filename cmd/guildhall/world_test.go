@@ -69,6 +69,10 @@ type world struct {
 	// file is the worker's
 	banned                member
 	halted, stopped, file string
+	// waiter waits for approval, patient is its page for operators; turnedAway
+	// was not approved
+	waiter, turnedAway member
+	patient            string
 }
 
 func theWorld(t *testing.T) *world {
