@@ -83,8 +83,9 @@ func (h *Handlers) listAccountFiles(r *request) (answer, error) {
 	}
 	found := page(files, f.Limit-1, accountFileShape, func(f market.AccountFile) any { return map[string]any{"id": f.ID} })
 	return answer{json: found, page: func(ctx context.Context) (views.Screen, error) {
-		return views.AccountFiles(ctx, views.AccountFilesView{Files: files[:len(found.Items)], Query: f.Query, State: f.State,
-			Next: text(found.NextCursor), Later: f.Before != "", Now: time.Now()}), nil
+		pending, err := h.Store.PendingAccounts(ctx)
+		return views.AccountFiles(ctx, views.AccountFilesView{Files: files[:len(found.Items)], Query: f.Query, State: f.State, Pending: pending,
+			Next: text(found.NextCursor), Later: f.Before != "", Now: time.Now()}), err
 	}}, nil
 }
 

@@ -91,7 +91,8 @@ func TestSuspensionOfAPerson(t *testing.T) {
 	for _, path := range []string{"/wallet", "/console", "/tasks/new", "/settings"} {
 		person.get(t, path).want(t, 403, path).says(t, "h1", "This account is suspended: <i>Spam</i> in threads.")
 	}
-	if market := person.get(t, "/market").want(t, 200, "/market"); market.doc.Find(".purse").Length() != 0 || market.doc.Find(`.bar a[href="/login"]`).Length() != 1 {
+	if market := person.get(t, "/market").want(t, 200, "/market"); market.doc.Find(".purse").Length() != 0 || market.doc.Find(`.bar a[href="/login"]`).Length() != 1 ||
+		market.doc.Find(`.bar a[href="/register"]`).Length() != 0 {
 		t.Error("a suspended person is not shown the market like a stranger")
 	}
 	login := s.browser(t)

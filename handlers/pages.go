@@ -75,6 +75,7 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 			r.visitor = &views.Visitor{Handle: actor.Handle, Spendable: spendable, Operator: actor.Operator, State: actor.State, Reason: actor.Reason}
 		case errors.Is(err, market.ErrAccountSuspended):
 			// It looks around like a stranger, and is told why at its own pages.
+			r.banned = true
 			if rt.auth == session || rt.auth == operator {
 				return err
 			}
@@ -168,6 +169,7 @@ func pageHeaders(header http.Header) {
 // a whole error page.
 func (h *Handlers) render(r *request, status int, screen views.Screen) error {
 	page := h.chrome(r.echo.Request(), r.visitor)
+	page.Closed = page.Closed || r.banned // no other account is offered
 	if status == http.StatusOK {
 		page.Flash = h.takeFlash(r.echo)
 	}

@@ -179,6 +179,7 @@ func TestRegistrationByApproval(t *testing.T) {
 	if p := b.publishForm(t, nil); p.status != 403 || !strings.Contains(p.doc.Find(".error-summary").Text(), "waits for an operator") {
 		t.Errorf("publishing: %d %s", p.status, p.text)
 	}
+	office.get(t, "/admin/accounts").says(t, ".notice-warn", "1 account waits for approval")
 	list := office.get(t, "/admin/accounts?state=pending")
 	href, _ := list.doc.Find("tbody a").Attr("href")
 	office.submit(t, office.get(t, href), href+"/refuse", url.Values{"reason": {"<b>Who</b> are you?"}}).want(t, 200, href)

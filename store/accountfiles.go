@@ -55,6 +55,13 @@ func (s *Store) AccountFiles(ctx context.Context, f market.AccountFilter) ([]mar
 		ORDER BY `+order+` LIMIT $5`, []any{string(f.State), nullID(f.Before), f.Query, nullID(id), f.Limit, network(block.Masked())})
 }
 
+// PendingAccounts counts the accounts that wait for approval.
+func (s *Store) PendingAccounts(ctx context.Context) (int64, error) {
+	var n int64
+	err := s.db.GetContext(ctx, &n, `SELECT count(*) FROM accounts WHERE state = 'pending'`)
+	return n, translate(err)
+}
+
 // AccountFile is one account as operators see it, or market.ErrNotFound.
 func (s *Store) AccountFile(ctx context.Context, id market.AccountID) (f market.AccountFile, err error) {
 	err = s.read(ctx, func(c *pgx.Conn) error {
