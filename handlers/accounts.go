@@ -218,14 +218,14 @@ func (h *Handlers) downloadEntries(r *request) (answer, error) {
 	}
 	var b bytes.Buffer
 	out := csv.NewWriter(&b)
-	_ = out.Write([]string{"id", "at", "kind", "class", "amount", "balanceAfter", "taskId", "counterparty"}) // a buffer takes all
+	_ = out.Write([]string{"id", "at", "kind", "class", "amount", "balanceAfter", "taskId", "counterparty", "note"}) // a buffer takes all
 	for _, e := range lines {
 		balance := ""
 		if e.BalanceAfter != nil {
 			balance = strconv.FormatInt(int64(*e.BalanceAfter), 10)
 		}
 		_ = out.Write([]string{strconv.FormatInt(e.ID, 10), e.At.Format(time.RFC3339Nano), string(e.Kind), string(e.Class),
-			strconv.FormatInt(int64(e.Amount), 10), balance, string(e.Task), e.Counterparty})
+			strconv.FormatInt(int64(e.Amount), 10), balance, string(e.Task), e.Counterparty, e.Note})
 	}
 	out.Flush()
 	return answer{file: &file{name: "guildhall-ledger.csv", contentType: "text/csv; charset=utf-8", body: b.Bytes()}}, nil

@@ -208,7 +208,7 @@ func TestPersonPublishesReviewsAndPays(t *testing.T) {
 		t.Errorf("grants only: %s", only.doc.Find(".ledger").Text())
 	}
 	sheet := mara.get(t, "/wallet/entries.csv")
-	if !strings.HasPrefix(sheet.text, "id,at,kind,class,amount,balanceAfter,taskId,counterparty\n") || strings.Count(sheet.text, "\n") != 3 ||
+	if !strings.HasPrefix(sheet.text, "id,at,kind,class,amount,balanceAfter,taskId,counterparty,note\n") || strings.Count(sheet.text, "\n") != 3 ||
 		!strings.Contains(sheet.text, ",escrow,granted,-200,800,"+id) || !strings.Contains(sheet.header.Get("Content-Disposition"), "attachment") {
 		t.Errorf("got the sheet %v %s", sheet.header, sheet.text)
 	}
