@@ -67,6 +67,12 @@ func TestRegistrationsOfANetwork(t *testing.T) {
 	if _, err := from(t, nodes[1], "203.0.113.7", true); !errors.Is(err, market.ErrRateLimited) {
 		t.Errorf("one more: %v", err)
 	}
+	c.advance(72 * time.Hour) // turns are not saved up
+	for i := range market.RegistrationBurst + 1 {
+		if _, err := from(t, nodes[0], "203.0.113.7", true); (err == nil) != (i < market.RegistrationBurst) {
+			t.Errorf("days later, number %d: %v", i+1, err)
+		}
+	}
 	balanced(t, nodes[0])
 }
 

@@ -106,6 +106,35 @@ func TestInvitations(t *testing.T) {
 	balanced(t, s)
 }
 
+// TestRaceRevocation lets twenty register while the batch is revoked: once that
+// is done nobody comes in any more.
+func TestRaceRevocation(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t, withMode(market.RegistrationInvite))
+	operator := chief(t, s)
+	for range 8 { // the first rounds open connections
+		batch, codes := invitations(t, s, operator, 1, 20)
+		var atOnce market.InvitationBatch
+		got := race(20, func(i int) error {
+			if i > 0 {
+				_, err := newcomer(t, s, codes[0])
+				return err
+			}
+			if _, err := s.RevokeInvitations(t.Context(), operator, batch.ID); err != nil {
+				return err
+			}
+			var err error
+			atOnce, err = s.InvitationBatch(t.Context(), batch.ID)
+			return err
+		})
+		after, err := s.InvitationBatch(t.Context(), batch.ID)
+		if err != nil || atOnce.Used != after.Used || got["ok"] != int(after.Used)+1 || got["ok"]+got["invite_invalid: /inviteCode invite_invalid"] != 20 {
+			t.Errorf("used %d when it was revoked, %d afterwards, %v, %v", atOnce.Used, after.Used, got, err)
+		}
+	}
+	balanced(t, s)
+}
+
 // TestRaceApproval lets ten operators approve one account: it is granted its
 // credits once.
 func TestRaceApproval(t *testing.T) {
