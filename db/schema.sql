@@ -75,7 +75,7 @@ CREATE FUNCTION public.mark_transfer() RETURNS trigger
     AS $$
 BEGIN
     NEW.mark := sha256(convert_to(concat(NEW.id, '|', (date_part('epoch', NEW.at) * 1000000)::bigint, '|', NEW.kind, '|', NEW.debit, '|', NEW.credit, '|', NEW.amount, '|',
-        NEW.debit_class, '|', NEW.credit_class, '|', NEW.account_id, '|', NEW.counterparty_id, '|', NEW.task_id, '|', NEW.order_id, '|', NEW.balance_after), 'UTF8'));
+        NEW.debit_class, '|', NEW.credit_class, '|', NEW.account_id, '|', NEW.counterparty_id, '|', NEW.task_id, '|', NEW.order_id, '|', NEW.balance_after, '|' || NEW.note), 'UTF8'));
     RETURN NEW;
 END $$;
 
@@ -120,6 +120,20 @@ BEGIN
     RETURN floor(1000 * greatest(((p + z * z / (2 * n)) - z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n), 0));
 END $$;
 
+CREATE FUNCTION public.take_registration(source cidr, most integer, step interval, moment timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    whole timestamptz;
+BEGIN
+    INSERT INTO registration_turns AS t (network, whole_at) VALUES (source, moment + step)
+    ON CONFLICT (network) DO UPDATE SET whole_at = GREATEST(t.whole_at, moment) + step
+    RETURNING whole_at INTO whole;
+    IF whole > moment + most * step THEN
+        RAISE EXCEPTION 'too many registrations' USING ERRCODE = 'GH006', DETAIL = ceil(extract(epoch FROM whole - moment - most * step))::text;
+    END IF;
+END $$;
+
 CREATE FUNCTION public.take_voucher(voucher uuid, account uuid, moment timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -134,12 +148,29 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION public.transfer_mark(id bigint, at timestamp with time zone, kind text, debit text, credit text, amount bigint, debit_class text, credit_class text, account_id uuid, counterparty_id uuid, task_id uuid, order_id uuid, balance_after bigint) RETURNS bytea
+CREATE FUNCTION public.transfer_mark(id bigint, at timestamp with time zone, kind text, debit text, credit text, amount bigint, debit_class text, credit_class text, account_id uuid, counterparty_id uuid, task_id uuid, order_id uuid, balance_after bigint, note text) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$
 BEGIN
     RETURN sha256(convert_to(concat(id, '|', (date_part('epoch', at) * 1000000)::bigint, '|', kind, '|', debit, '|', credit, '|', amount, '|',
-        debit_class, '|', credit_class, '|', account_id, '|', counterparty_id, '|', task_id, '|', order_id, '|', balance_after), 'UTF8'));
+        debit_class, '|', credit_class, '|', account_id, '|', counterparty_id, '|', task_id, '|', order_id, '|', balance_after, '|' || note), 'UTF8'));
+END $$;
+
+CREATE FUNCTION public.use_invitation(code bytea, moment timestamp with time zone) RETURNS uuid
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    invitation uuid;
+BEGIN
+    PERFORM 1 FROM invitation_batches b JOIN invitations i ON i.batch_id = b.id
+    WHERE i.hash = code AND b.revoked_at IS NULL AND b.expires_at > moment FOR SHARE OF b;
+    IF FOUND THEN
+        UPDATE invitations SET used = used + 1 WHERE hash = code AND used < uses RETURNING id INTO invitation;
+    END IF;
+    IF invitation IS NULL THEN
+        RAISE EXCEPTION 'the invitation cannot be used' USING ERRCODE = 'GH005';
+    END IF;
+    RETURN invitation;
 END $$;
 
 CREATE AGGREGATE public.chain_marks(bytea) (
@@ -161,6 +192,20 @@ CREATE TABLE public.accounts (
     operator boolean DEFAULT false NOT NULL,
     referral_bonus bigint DEFAULT 0 NOT NULL,
     referral_paid_at timestamp with time zone,
+    approved_at timestamp with time zone DEFAULT now(),
+    refused_at timestamp with time zone,
+    refusal text,
+    suspended_at timestamp with time zone,
+    suspension text,
+    state text GENERATED ALWAYS AS (
+CASE
+    WHEN (suspended_at IS NOT NULL) THEN 'suspended'::text
+    WHEN (approved_at IS NOT NULL) THEN 'active'::text
+    WHEN (refused_at IS NOT NULL) THEN 'refused'::text
+    ELSE 'pending'::text
+END) STORED NOT NULL,
+    invitation_id uuid,
+    registered_from cidr,
     verified_at timestamp with time zone,
     established_at timestamp with time zone,
     CONSTRAINT accounts_established CHECK (((established_at IS NULL) OR (verified_at IS NOT NULL))),
@@ -169,7 +214,9 @@ CREATE TABLE public.accounts (
     CONSTRAINT accounts_not_own_referrer CHECK ((referred_by <> id)),
     CONSTRAINT accounts_operator CHECK (((NOT operator) OR (kind = 'human'::text))),
     CONSTRAINT accounts_referral_bonus CHECK ((referral_bonus >= 0)),
-    CONSTRAINT accounts_referral_paid CHECK (((referral_paid_at IS NULL) OR (referred_by IS NOT NULL)))
+    CONSTRAINT accounts_referral_paid CHECK (((referral_paid_at IS NULL) OR (referred_by IS NOT NULL))),
+    CONSTRAINT accounts_refused CHECK ((((refused_at IS NULL) = (refusal IS NULL)) AND ((refused_at IS NULL) OR (approved_at IS NULL)))),
+    CONSTRAINT accounts_suspended CHECK (((suspended_at IS NULL) = (suspension IS NULL)))
 );
 
 CREATE TABLE public.admin_actions (
@@ -178,7 +225,7 @@ CREATE TABLE public.admin_actions (
     actor_id uuid NOT NULL,
     key_id uuid,
     action text NOT NULL,
-    subject_id uuid NOT NULL,
+    subject_id uuid,
     reason text DEFAULT ''::text NOT NULL,
     detail jsonb
 );
@@ -333,6 +380,30 @@ CREATE TABLE public.idempotency (
     created_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.invitation_batches (
+    id uuid NOT NULL,
+    count integer NOT NULL,
+    uses integer NOT NULL,
+    purpose text NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    created_by uuid NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    revoked_by uuid,
+    revoked_at timestamp with time zone,
+    CONSTRAINT invitation_batches_count CHECK ((count > 0)),
+    CONSTRAINT invitation_batches_revoked CHECK (((revoked_by IS NULL) = (revoked_at IS NULL))),
+    CONSTRAINT invitation_batches_uses CHECK ((uses > 0))
+);
+
+CREATE TABLE public.invitations (
+    id uuid NOT NULL,
+    batch_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    uses integer NOT NULL,
+    used integer DEFAULT 0 NOT NULL,
+    CONSTRAINT invitations_used CHECK (((used >= 0) AND (used <= uses)))
+);
+
 CREATE TABLE public.ledger_days (
     day date NOT NULL,
     lines bigint NOT NULL,
@@ -452,6 +523,11 @@ CREATE TABLE public.redemptions (
     CONSTRAINT redemptions_revealed CHECK ((((revealed_at IS NULL) = (reveals = 0)) AND ((reveals = 0) OR (state = 'fulfilled'::text)))),
     CONSTRAINT redemptions_reviewed CHECK (((state = 'fulfilled'::text) OR (cardinality(reasons) > 0))),
     CONSTRAINT redemptions_state CHECK ((state = ANY (ARRAY['pending_review'::text, 'fulfilled'::text, 'refused'::text])))
+);
+
+CREATE TABLE public.registration_turns (
+    network cidr NOT NULL,
+    whole_at timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.report_decisions (
@@ -618,10 +694,12 @@ CREATE TABLE public.transfers (
     balance_after bigint,
     order_id uuid,
     mark bytea NOT NULL,
+    note text,
     CONSTRAINT transfers_amount CHECK ((amount > 0)),
     CONSTRAINT transfers_credit_class CHECK ((credit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
     CONSTRAINT transfers_debit_class CHECK ((debit_class = ANY (ARRAY['granted'::text, 'earned'::text]))),
-    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text, 'redeem'::text, 'redeem_refund'::text, 'voucher'::text, 'fee'::text, 'fee_refund'::text, 'onboarding'::text]))),
+    CONSTRAINT transfers_kind CHECK ((kind = ANY (ARRAY['grant'::text, 'escrow'::text, 'refund'::text, 'payout'::text, 'release'::text, 'reversal'::text, 'referral'::text, 'redeem'::text, 'redeem_refund'::text, 'voucher'::text, 'adjustment'::text, 'fee'::text, 'fee_refund'::text, 'onboarding'::text]))),
+    CONSTRAINT transfers_note CHECK (((kind = 'adjustment'::text) = (note IS NOT NULL))),
     CONSTRAINT transfers_order CHECK (((kind = ANY (ARRAY['redeem'::text, 'redeem_refund'::text])) = (order_id IS NOT NULL))),
     CONSTRAINT transfers_two_accounts CHECK ((debit <> credit))
 );
@@ -730,6 +808,15 @@ ALTER TABLE ONLY public.goods
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (account_id, key);
 
+ALTER TABLE ONLY public.invitation_batches
+    ADD CONSTRAINT invitation_batches_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.ledger_days
     ADD CONSTRAINT ledger_days_pkey PRIMARY KEY (day);
 
@@ -756,6 +843,9 @@ ALTER TABLE ONLY public.payouts
 
 ALTER TABLE ONLY public.redemptions
     ADD CONSTRAINT redemptions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.registration_turns
+    ADD CONSTRAINT registration_turns_pkey PRIMARY KEY (network);
 
 ALTER TABLE ONLY public.report_decisions
     ADD CONSTRAINT report_decisions_pkey PRIMARY KEY (report_id);
@@ -808,9 +898,21 @@ ALTER TABLE ONLY public.vouchers
 ALTER TABLE ONLY public.wallets
     ADD CONSTRAINT wallets_pkey PRIMARY KEY (account_id);
 
+CREATE INDEX accounts_from_old ON public.accounts USING btree (id) WHERE (registered_from IS NOT NULL);
+
+CREATE INDEX accounts_handle_prefix ON public.accounts USING btree (handle text_pattern_ops);
+
 CREATE INDEX accounts_referred ON public.accounts USING btree (referred_by, id) WHERE (referred_by IS NOT NULL);
 
+CREATE INDEX accounts_registered_from ON public.accounts USING btree (registered_from, id) WHERE (registered_from IS NOT NULL);
+
+CREATE INDEX accounts_state ON public.accounts USING btree (state, id) WHERE (state <> 'active'::text);
+
 CREATE INDEX accounts_verified ON public.accounts USING btree (id) WHERE ((verified_at IS NOT NULL) AND (established_at IS NULL));
+
+CREATE INDEX admin_actions_action ON public.admin_actions USING btree (action, id);
+
+CREATE INDEX admin_actions_actor ON public.admin_actions USING btree (actor_id, id);
 
 CREATE INDEX admin_actions_subject ON public.admin_actions USING btree (subject_id, id);
 
@@ -854,7 +956,11 @@ CREATE INDEX goods_codes_keys ON public.goods_codes USING btree (key_id, id);
 
 CREATE INDEX idempotency_created ON public.idempotency USING btree (created_at);
 
+CREATE INDEX invitations_batch ON public.invitations USING btree (batch_id);
+
 CREATE UNIQUE INDEX logins_email_key ON public.logins USING btree (lower(email));
+
+CREATE INDEX logins_email_prefix ON public.logins USING btree (lower(email) text_pattern_ops);
 
 CREATE UNIQUE INDEX messages_clarification ON public.messages USING btree (task_id, author_id) WHERE clarification;
 
@@ -873,6 +979,8 @@ CREATE INDEX redemptions_account ON public.redemptions USING btree (account_id, 
 CREATE INDEX redemptions_pending ON public.redemptions USING btree (id) WHERE (state = 'pending_review'::text);
 
 CREATE INDEX redemptions_recent ON public.redemptions USING btree (account_id, created_at);
+
+CREATE INDEX registration_turns_whole ON public.registration_turns USING btree (whole_at);
 
 CREATE INDEX report_decisions_at ON public.report_decisions USING btree (at, report_id);
 
@@ -947,6 +1055,9 @@ CREATE TRIGGER transfers_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON publ
 CREATE TRIGGER transfers_mark BEFORE INSERT ON public.transfers FOR EACH ROW EXECUTE FUNCTION public.mark_transfer();
 
 ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_invitation_fkey FOREIGN KEY (invitation_id) REFERENCES public.invitations(id);
+
+ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_referred_by_fkey FOREIGN KEY (referred_by) REFERENCES public.accounts(id);
 
 ALTER TABLE ONLY public.admin_actions
@@ -996,6 +1107,15 @@ ALTER TABLE ONLY public.goods_codes
 
 ALTER TABLE ONLY public.goods_codes
     ADD CONSTRAINT goods_codes_order_fkey FOREIGN KEY (order_id) REFERENCES public.redemptions(id);
+
+ALTER TABLE ONLY public.invitation_batches
+    ADD CONSTRAINT invitation_batches_creator_fkey FOREIGN KEY (created_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.invitation_batches
+    ADD CONSTRAINT invitation_batches_revoker_fkey FOREIGN KEY (revoked_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_batch_fkey FOREIGN KEY (batch_id) REFERENCES public.invitation_batches(id);
 
 ALTER TABLE ONLY public.logins
     ADD CONSTRAINT logins_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);

@@ -17,7 +17,7 @@ import (
 func (h *Handlers) home(r *request) (answer, error) {
 	return answer{page: func(ctx context.Context) (views.Screen, error) {
 		stats, err := h.stats.get(ctx)
-		return views.Home(ctx, views.HomeView{BaseURL: h.BaseURL, Grant: h.Store.Grant(), Stats: stats, SignedIn: r.visitor != nil}), err
+		return views.Home(ctx, views.HomeView{BaseURL: h.BaseURL, Grant: h.Store.Grant(), Stats: stats, SignedIn: r.visitor != nil, Registration: h.Store.Registration()}), err
 	}}, nil
 }
 
@@ -28,7 +28,7 @@ func (h *Handlers) health(r *request) (answer, error) {
 		h.Logger.Error("the database does not answer", "error", err)
 		return answer{}, market.ErrUnavailable.After(5 * time.Second)
 	}
-	return answer{json: map[string]string{"status": "ok", "database": "ok", "migration": version, "version": h.Version}}, nil
+	return answer{json: map[string]string{"status": "ok", "database": "ok", "migration": version, "version": h.Version, "registration": string(h.Store.Registration())}}, nil
 }
 
 type registerInput struct {
@@ -37,6 +37,7 @@ type registerInput struct {
 	Description  string   `json:"description"`
 	Skills       []string `json:"skills"`
 	ReferralCode string   `json:"referralCode"`
+	InviteCode   string   `json:"inviteCode"`
 }
 
 // registerAgent makes an agent account and shows its key this once.
@@ -49,7 +50,8 @@ func (h *Handlers) registerAgent(r *request) (answer, error) {
 		return answer{}, err
 	}
 	reg := market.Registration{Kind: market.Agent, Handle: in.Handle, DisplayName: in.DisplayName, Description: in.Description,
-		Skills: in.Skills, ReferralCode: in.ReferralCode}
+		Skills: in.Skills, ReferralCode: in.ReferralCode, InviteCode: in.InviteCode,
+		Address: r.address(), Limited: h.RateLimits}
 	if err := market.Invalid(reg.Clean()); err != nil {
 		return answer{}, err
 	}
@@ -63,10 +65,11 @@ func (h *Handlers) registerAgent(r *request) (answer, error) {
 		return answer{}, err
 	}
 	return answer{status: http.StatusCreated, location: "/api/v1/accounts/" + account.Handle, json: struct {
-		Account accountJSON `json:"account"`
-		APIKey  string      `json:"apiKey"`
-		Wallet  walletJSON  `json:"wallet"`
-	}{showAccountJSON(account, market.Reputation{}), apiKey, walletShape(wallet)}}, nil
+		Account accountJSON         `json:"account"`
+		State   market.AccountState `json:"state"`
+		APIKey  string              `json:"apiKey"`
+		Wallet  walletJSON          `json:"wallet"`
+	}{showAccountJSON(account, market.Reputation{}), account.State, apiKey, walletShape(wallet)}}, nil
 }
 
 func (h *Handlers) showAccount(r *request) (answer, error) {
@@ -100,8 +103,11 @@ func (h *Handlers) showMe(r *request) (answer, error) {
 // meJSON is an account as itself sees it.
 type meJSON struct {
 	accountJSON
-	Claims         holdingsJSON `json:"claims"`
-	PendingActions []stepJSON   `json:"pendingActions"`
+	// State says whether the account may act, StateReason why it may not.
+	State          market.AccountState `json:"state"`
+	StateReason    string              `json:"stateReason,omitempty"`
+	Claims         holdingsJSON        `json:"claims"`
+	PendingActions []stepJSON          `json:"pendingActions"`
 }
 
 func (h *Handlers) me(r *request, a market.Account) (meJSON, error) {
@@ -114,7 +120,7 @@ func (h *Handlers) me(r *request, a market.Account) (meJSON, error) {
 		return meJSON{}, err
 	}
 	next, err := h.nextSteps(r.ctx(), a)
-	return meJSON{showAccountJSON(a, rep), holdingsJSON{w.Live, w.Limit(), w.PausedUntil(time.Now())}, next}, err
+	return meJSON{showAccountJSON(a, rep), a.State, a.StateReason, holdingsJSON{w.Live, w.Limit(), w.PausedUntil(time.Now())}, next}, err
 }
 
 type profileInput struct {
@@ -222,14 +228,14 @@ func (h *Handlers) downloadEntries(r *request) (answer, error) {
 	}
 	var b bytes.Buffer
 	out := csv.NewWriter(&b)
-	_ = out.Write([]string{"id", "at", "kind", "class", "amount", "balanceAfter", "taskId", "counterparty"}) // a buffer takes all
+	_ = out.Write([]string{"id", "at", "kind", "class", "amount", "balanceAfter", "taskId", "counterparty", "note"}) // a buffer takes all
 	for _, e := range lines {
 		balance := ""
 		if e.BalanceAfter != nil {
 			balance = strconv.FormatInt(int64(*e.BalanceAfter), 10)
 		}
 		_ = out.Write([]string{strconv.FormatInt(e.ID, 10), e.At.Format(time.RFC3339Nano), string(e.Kind), string(e.Class),
-			strconv.FormatInt(int64(e.Amount), 10), balance, string(e.Task), e.Counterparty})
+			strconv.FormatInt(int64(e.Amount), 10), balance, string(e.Task), e.Counterparty, e.Note})
 	}
 	out.Flush()
 	return answer{file: &file{name: "guildhall-ledger.csv", contentType: "text/csv; charset=utf-8", body: b.Bytes()}}, nil

@@ -70,7 +70,7 @@ func (h *Handlers) reconcile(r *request) (answer, error) {
 
 func (h *Handlers) recompute(r *request) (store.AuditReport, error) {
 	_ = http.NewResponseController(r.echo.Response()).SetWriteDeadline(time.Now().Add(bookTime)) // where it is not supported the server's stays
-	return h.Store.RecordedAudit(r.ctx())
+	return h.Store.RecordedAudit(r.ctx(), r.by)
 }
 
 // maxAudits is how many past audits a page shows.

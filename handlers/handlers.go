@@ -53,7 +53,9 @@ const (
 // Handlers answers requests.
 type Handlers struct {
 	Options
-	sessions      *scs.SessionManager
+	sessions *scs.SessionManager
+	// registrations throttles attempts, and so guesses at invitations; how many
+	// succeed is the store's to count.
 	registrations *limiter
 	// logins and addresses throttle guessing: by e-mail address and by where
 	// it comes from.
@@ -75,7 +77,7 @@ type Handlers struct {
 
 // New returns the whole site as one handler.
 func New(o Options) http.Handler {
-	h := &Handlers{Options: o, registrations: newLimiter(20, 3*time.Minute),
+	h := &Handlers{Options: o, registrations: newLimiter(60, time.Minute),
 		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), uploads: newLimiter(120, 5*time.Second), dryRuns: newLimiter(30, 5*time.Second),
 		talk: newLimiter(20, 5*time.Second), vouchers: newLimiter(10, time.Minute),
 		hashing: make(chan struct{}, hashesAtOnce)}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -47,13 +48,19 @@ func (h *Handlers) compare(ctx context.Context, password, hash string) (bool, er
 	}
 }
 
-// throttle takes a turn of the address and, if it is not empty, of the name.
+// address is where the request comes from, as far as it can be believed.
+func (r *request) address() netip.Addr {
+	a, _ := netip.ParseAddr(r.echo.RealIP()) // what is no address is one name for all
+	return a
+}
+
+// throttle takes a turn of the address, or its network, and, if it is not empty, of the name.
 func (h *Handlers) throttle(r *request, byAddress, byName *limiter, name string) error {
 	if !h.RateLimits {
 		return nil
 	}
 	now := time.Now()
-	if wait, ok := byAddress.allow(r.echo.RealIP(), now); !ok {
+	if wait, ok := byAddress.allow(market.Network(r.address()).String(), now); !ok {
 		return tooOften(wait)
 	}
 	if name == "" {
@@ -65,11 +72,7 @@ func (h *Handlers) throttle(r *request, byAddress, byName *limiter, name string)
 	return nil
 }
 
-func tooOften(wait time.Duration) error {
-	e := market.ErrRateLimited.After(wait)
-	e.Args = map[string]any{"Minutes": int(wait.Minutes()) + 1}
-	return e
-}
+func tooOften(wait time.Duration) error { return market.TooOften(wait) }
 
 type humanInput struct {
 	Handle       string `json:"handle"`
@@ -77,6 +80,7 @@ type humanInput struct {
 	Email        string `json:"email"`
 	Password     string `json:"password"`
 	ReferralCode string `json:"referralCode"`
+	InviteCode   string `json:"inviteCode"`
 }
 
 // askToRegister shows the form for a new human account.
@@ -84,26 +88,42 @@ func (h *Handlers) askToRegister(r *request) (answer, error) {
 	if r.visitor != nil {
 		return answer{to: "/market"}, nil
 	}
+	if h.closed() {
+		return answer{}, market.ErrRegistrationClosed
+	}
 	q := r.echo.QueryParams()
-	form := url.Values{"referralCode": {q.Get("ref")}, "next": {q.Get("next")}}
+	form := url.Values{"referralCode": {q.Get("ref")}, "inviteCode": {q.Get("invite")}, "next": {q.Get("next")}}
 	return answer{page: func(ctx context.Context) (views.Screen, error) {
-		return views.Register(ctx, views.Form{Values: form}, h.Store.Grant()), nil
+		return views.Register(ctx, h.registerView(views.Form{Values: form})), nil
 	}}, nil
+}
+
+// closed says that nobody can create an account.
+func (h *Handlers) closed() bool { return h.Store.Registration() == market.RegistrationClosed }
+
+func (h *Handlers) registerView(f views.Form) views.RegisterView {
+	return views.RegisterView{Form: f, Grant: h.Store.Grant(), Mode: h.Store.Registration()}
 }
 
 // registerHuman makes a human account and begins its session.
 func (h *Handlers) registerHuman(r *request) (answer, error) {
+	if h.closed() {
+		return answer{}, market.ErrRegistrationClosed
+	}
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
 		r.form.Del("password")
-		return views.Register(ctx, views.Form{Values: r.form, Problem: &p}, h.Store.Grant()), nil
+		return views.Register(ctx, h.registerView(views.Form{Values: r.form, Problem: &p})), nil
 	}
 	var in humanInput
 	if err := r.decode(&in); err != nil {
 		return answer{}, err
 	}
 	reg := market.Registration{Kind: market.Human, Handle: strings.TrimSpace(in.Handle), DisplayName: in.DisplayName,
-		Email: in.Email, Password: in.Password, ReferralCode: strings.TrimSpace(in.ReferralCode)}
+		Email: in.Email, Password: in.Password, ReferralCode: strings.TrimSpace(in.ReferralCode), InviteCode: strings.TrimSpace(in.InviteCode), Address: r.address(), Limited: h.RateLimits}
 	if err := r.invalid(reg.Clean()); err != nil {
+		return answer{}, err
+	}
+	if _, err := reg.Admit(h.Store.Registration()); err != nil {
 		return answer{}, err
 	}
 	if err := h.throttle(r, h.registrations, nil, ""); err != nil {
@@ -119,6 +139,9 @@ func (h *Handlers) registerHuman(r *request) (answer, error) {
 	}
 	if err := h.beginSession(r.ctx(), account.ID, time.Now()); err != nil {
 		return answer{}, err
+	}
+	if account.State == market.AccountPending {
+		return answer{to: nextPath(r.form), flash: views.Message{ID: "flash.registered_pending", Args: map[string]any{"Handle": account.Handle}}}, nil
 	}
 	return answer{to: nextPath(r.form), flash: views.Message{ID: "flash.registered", Args: map[string]any{"Handle": account.Handle, "Amount": views.Number(h.Store.Grant())}}}, nil
 }
@@ -165,7 +188,7 @@ func (h *Handlers) askToLogIn(r *request) (answer, error) {
 		return answer{to: nextPath(url.Values{"next": {next}})}, nil
 	}
 	return answer{page: func(ctx context.Context) (views.Screen, error) {
-		return views.LogIn(ctx, views.Form{Values: url.Values{"next": {next}}}), nil
+		return views.LogIn(ctx, views.Form{Values: url.Values{"next": {next}}}, h.closed()), nil
 	}}, nil
 }
 
@@ -174,7 +197,7 @@ func (h *Handlers) askToLogIn(r *request) (answer, error) {
 func (h *Handlers) logIn(r *request) (answer, error) {
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
 		r.form.Del("password")
-		return views.LogIn(ctx, views.Form{Values: r.form, Problem: &p}), nil
+		return views.LogIn(ctx, views.Form{Values: r.form, Problem: &p}, h.closed()), nil
 	}
 	var in loginInput
 	if err := r.decode(&in); err != nil {
@@ -201,7 +224,11 @@ func (h *Handlers) logIn(r *request) (answer, error) {
 	if !ok || id == "" {
 		return answer{}, market.ErrLogin
 	}
-	if err := h.beginSession(ctx, id, time.Now()); err != nil {
+	now := time.Now()
+	if _, _, err := h.Store.Visitor(ctx, id, now); err != nil { // a suspended account is told so
+		return answer{}, err
+	}
+	if err := h.beginSession(ctx, id, now); err != nil {
 		return answer{}, err
 	}
 	if form, ok := readResume(r.form.Get("resume")); ok {
@@ -292,7 +319,7 @@ func (h *Handlers) askForLogin(r *request) error {
 	if len(r.form) > 0 {
 		values.Set("resume", writeResume(views.ResumeForm{Action: req.URL.Path, Fields: r.form}))
 	}
-	return h.render(r, http.StatusUnauthorized, views.LogIn(r.ctx(), views.Form{Values: values, Problem: &p}))
+	return h.render(r, http.StatusUnauthorized, views.LogIn(r.ctx(), views.Form{Values: values, Problem: &p}, h.closed()))
 }
 
 func writeResume(f views.ResumeForm) string {

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -126,8 +125,12 @@ func (h *Handlers) endChallenge(r *request) (answer, error) {
 }
 
 func (h *Handlers) changeChallenge(r *request, c *market.Challenge, words string) (answer, error) {
+	out := challengeJSON{On: c != nil}
+	if c != nil {
+		out.challengeInput = challengeInput(*c)
+	}
 	present := func(any) answer {
-		return answer{status: http.StatusNoContent, location: "/api/v1/admin/onboarding", to: "/admin/onboarding", flash: views.Message{ID: words}}
+		return answer{json: out, to: "/admin/onboarding", flash: views.Message{ID: words}}
 	}
 	if err := h.Store.SetChallenge(r.ctx(), r.caller(present), c); err != nil {
 		return answer{}, err

@@ -120,7 +120,7 @@ func TestOperatorsChangeTheChallenge(t *testing.T) {
 		t.Fatalf("the challenge: %s", shown.text)
 	}
 	body := map[string]any{"brief": "Read the thread and say the word.", "message": "The word is swordfish.", "passphrase": "swordfish", "reward": 10}
-	s.want(t, 204, s.call(t, key, "PUT", "/api/v1/admin/onboarding", body))
+	s.want(t, 200, s.call(t, key, "PUT", "/api/v1/admin/onboarding", body))
 	s.want(t, 422, s.call(t, key, "PUT", "/api/v1/admin/onboarding", map[string]any{"brief": "", "message": "?", "passphrase": "", "reward": 0}))
 	now := s.want(t, 200, s.call(t, key, "GET", "/api/v1/admin/onboarding", nil))
 	if now.at("reward") != 10.0 || now.at("taskId") == shown.at("taskId") {
@@ -136,7 +136,7 @@ func TestOperatorsChangeTheChallenge(t *testing.T) {
 	if found := judge.get(t, "/market"); strings.Contains(found.text, "Onboarding challenge") {
 		t.Error("people who only look around meet the challenge")
 	}
-	s.want(t, 204, s.call(t, key, "DELETE", "/api/v1/admin/onboarding", nil))
+	s.want(t, 200, s.call(t, key, "DELETE", "/api/v1/admin/onboarding", nil))
 	if r := s.call(t, key, "DELETE", "/api/v1/admin/onboarding", nil); r.status != 409 || r.code() != "already_done" {
 		t.Errorf("off twice: %d %s", r.status, r.text)
 	}

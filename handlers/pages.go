@@ -72,7 +72,13 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 		switch {
 		case err == nil:
 			r.by, r.actor = store.Caller{Actor: actor}, actor
-			r.visitor = &views.Visitor{Handle: actor.Handle, Spendable: spendable, Operator: actor.Operator}
+			r.visitor = &views.Visitor{Handle: actor.Handle, Spendable: spendable, Operator: actor.Operator, State: actor.State, Reason: actor.Reason}
+		case errors.Is(err, market.ErrAccountSuspended):
+			// It looks around like a stranger, and is told why at its own pages.
+			r.banned = true
+			if rt.auth == session || rt.auth == operator {
+				return err
+			}
 		case !errors.Is(err, market.ErrNotFound):
 			return err
 		}
@@ -163,6 +169,7 @@ func pageHeaders(header http.Header) {
 // a whole error page.
 func (h *Handlers) render(r *request, status int, screen views.Screen) error {
 	page := h.chrome(r.echo.Request(), r.visitor)
+	page.Closed = page.Closed || r.banned // no other account is offered
 	if status == http.StatusOK {
 		page.Flash = h.takeFlash(r.echo)
 	}
@@ -176,7 +183,7 @@ func (h *Handlers) render(r *request, status int, screen views.Screen) error {
 
 // chrome is what surrounds every screen.
 func (h *Handlers) chrome(r *http.Request, v *views.Visitor) views.Page {
-	p := views.Page{Lang: views.Language(r.Context()), Path: r.URL.RequestURI(), BaseURL: h.BaseURL, Visitor: v}
+	p := views.Page{Lang: views.Language(r.Context()), Path: r.URL.RequestURI(), BaseURL: h.BaseURL, Visitor: v, Closed: h.closed()}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		p.Path = localPath(refererPath(r))
 	}

@@ -208,7 +208,7 @@ func TestPersonPublishesReviewsAndPays(t *testing.T) {
 		t.Errorf("grants only: %s", only.doc.Find(".ledger").Text())
 	}
 	sheet := mara.get(t, "/wallet/entries.csv")
-	if !strings.HasPrefix(sheet.text, "id,at,kind,class,amount,balanceAfter,taskId,counterparty\n") || strings.Count(sheet.text, "\n") != 3 ||
+	if !strings.HasPrefix(sheet.text, "id,at,kind,class,amount,balanceAfter,taskId,counterparty,note\n") || strings.Count(sheet.text, "\n") != 3 ||
 		!strings.Contains(sheet.text, ",escrow,granted,-200,800,"+id) || !strings.Contains(sheet.header.Get("Content-Disposition"), "attachment") {
 		t.Errorf("got the sheet %v %s", sheet.header, sheet.text)
 	}
@@ -302,7 +302,7 @@ func TestEveryPageIsWhole(t *testing.T) {
 		if r.Method != "GET" || strings.HasPrefix(r.Path, "/api/") || strings.HasSuffix(r.Path, "/events") || strings.HasSuffix(r.Path, ".csv") || strings.HasSuffix(r.Path, ":sha256") || strings.HasSuffix(r.Path, "/picture") {
 			continue
 		}
-		path := strings.NewReplacer(":id", id, ":did", did, ":kid", kid, ":rid", rid, ":gid", good, ":oid", oid, ":handle", handle).Replace(r.Path)
+		path := strings.NewReplacer(":id", id, ":did", did, ":kid", kid, ":rid", rid, ":gid", good, ":oid", oid, ":aid", string(me.ID), ":handle", handle).Replace(r.Path)
 		for _, lang := range []string{"en", "zh-CN"} {
 			visitor := mara
 			if r.Path == "/login" || r.Path == "/register" {

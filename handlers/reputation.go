@@ -45,6 +45,8 @@ type publisherJSON struct {
 	// Established says that the publisher's rewards are earned credits under
 	// the strict policy too.
 	Established bool `json:"established"`
+	// Suspended: nobody begins to work on its tasks.
+	Suspended bool `json:"suspended,omitempty"`
 	recordJSON
 }
 

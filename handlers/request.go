@@ -89,6 +89,8 @@ type request struct {
 	multipart string
 	// visitor is who looks at a page, nil for a stranger.
 	visitor *views.Visitor
+	// banned says that the visitor's account is suspended.
+	banned bool
 	// again shows the form of a page with what was typed and why it was
 	// refused; without it a refusal has a page of its own.
 	again func(context.Context, views.Problem) (views.Screen, error)

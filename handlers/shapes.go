@@ -19,6 +19,7 @@ type accountJSON struct {
 	Skills      []string           `json:"skills"`
 	ReferredBy  string             `json:"referredBy,omitempty"`
 	CreatedAt   time.Time          `json:"createdAt"`
+	Suspended   bool               `json:"suspended,omitempty"`
 	Reputation  reputationJSON     `json:"reputation"`
 	Untrusted   []string           `json:"untrusted"`
 }
@@ -29,7 +30,7 @@ func showAccountJSON(a market.Account, r market.Reputation) accountJSON {
 		skills = []string{}
 	}
 	return accountJSON{ID: a.ID, Kind: a.Kind, Handle: a.Handle, DisplayName: a.DisplayName, Description: a.Description,
-		Skills: skills, ReferredBy: a.ReferredBy, CreatedAt: a.CreatedAt,
+		Skills: skills, ReferredBy: a.ReferredBy, CreatedAt: a.CreatedAt, Suspended: a.State == market.AccountSuspended,
 		Reputation: reputationShape(r), Untrusted: []string{"displayName", "description"}}
 }
 
@@ -112,11 +113,12 @@ type entryJSON struct {
 	TaskID       market.TaskID       `json:"taskId,omitempty"`
 	OrderID      market.OrderID      `json:"orderId,omitempty"`
 	Counterparty string              `json:"counterparty,omitempty"`
+	Note         string              `json:"note,omitempty"`
 }
 
 func entryShape(e market.Entry) entryJSON {
 	return entryJSON{ID: e.ID, At: e.At, Kind: e.Kind, Amount: e.Amount, Class: e.Class, BalanceAfter: e.BalanceAfter,
-		TaskID: e.Task, OrderID: e.Order, Counterparty: e.Counterparty}
+		TaskID: e.Task, OrderID: e.Order, Counterparty: e.Counterparty, Note: e.Note}
 }
 
 type partyJSON struct {
@@ -191,7 +193,7 @@ type taskJSON struct {
 }
 
 func summary(t market.Task) taskSummaryJSON {
-	return taskSummaryJSON{ID: t.ID, State: t.State, Publisher: publisherJSON{t.PublisherHandle, t.Established, recordShape(t.PublisherRecord)}, Title: t.Title, Brief: t.Brief,
+	return taskSummaryJSON{ID: t.ID, State: t.State, Publisher: publisherJSON{t.PublisherHandle, t.Established, t.PublisherSuspended, recordShape(t.PublisherRecord)}, Title: t.Title, Brief: t.Brief,
 		Skills: t.Skills, Mode: t.Mode, Reward: t.Reward, MaxAccepted: t.MaxAccepted, MaxAttempts: t.MaxAttempts,
 		ClaimMinutes: t.ClaimMinutes, ReviewHours: t.ReviewHours, AutoAccept: t.AutoAccept, Deadline: deadlineOf(t), Evergreen: t.Evergreen, CreatedAt: t.CreatedAt,
 		Untrusted: []string{"title", "brief"}}

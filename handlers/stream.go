@@ -45,7 +45,7 @@ func (h *Handlers) watchTask(r *request) (answer, error) {
 	if err := market.Invalid(q.bad); err != nil {
 		return answer{}, err
 	}
-	pulses, leave, err := h.watchers.watch(id, r.echo.RealIP())
+	pulses, leave, err := h.watchers.watch(id, market.Network(r.address()).String())
 	if err != nil {
 		return answer{}, err
 	}

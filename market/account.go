@@ -1,6 +1,7 @@
 package market
 
 import (
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -38,6 +39,10 @@ type Account struct {
 	// ReferredBy is the handle of the account whose code was used, or "".
 	ReferredBy string
 	CreatedAt  time.Time
+	// State is whether the account may act.
+	State AccountState
+	// StateReason is why it was suspended or refused, for its owner.
+	StateReason string
 }
 
 // Actor is who makes a request, and through which credential.
@@ -49,6 +54,9 @@ type Actor struct {
 	Key KeyID
 	// Operator says that the actor decides cases.
 	Operator bool
+	// State is whether the account may act, Reason why it may not.
+	State  AccountState
+	Reason string
 }
 
 // OneParty reports whether two accounts count as one: these cannot work for,
@@ -85,6 +93,12 @@ type Registration struct {
 	Description  string
 	Skills       []string
 	ReferralCode string
+	// InviteCode is an operator's invitation, where one is needed.
+	InviteCode string
+	// Address is where the registration comes from, if that is known; with
+	// Limited it takes a turn of its network.
+	Address netip.Addr
+	Limited bool
 	// Email and Password are for humans only.
 	Email    string
 	Password string
@@ -104,6 +118,7 @@ func (r *Registration) Clean() []FieldError {
 	p.text("/displayName", r.DisplayName, 0, MaxDisplayName)
 	p.text("/description", r.Description, 0, MaxDescription)
 	p.text("/referralCode", r.ReferralCode, 0, 40)
+	p.text("/inviteCode", r.InviteCode, 0, 60)
 	if r.Kind == Human {
 		p.email("/email", &r.Email)
 		p.password("/password", r.Password, r.Handle, r.Email)

@@ -156,6 +156,14 @@ var (
 	ErrReauthenticate        = sentinel(KindForbidden, "reauthentication_required")
 	ErrUploadQuota           = sentinel(KindConflict, "upload_quota")
 	ErrLogin                 = sentinel(KindUnauthenticated, "login_failed")
+	ErrAccountSuspended      = sentinel(KindForbidden, "account_suspended")
+	ErrApprovalPending       = sentinel(KindForbidden, "approval_pending")
+	ErrApprovalRefused       = sentinel(KindForbidden, "approval_refused")
+	ErrRegistrationClosed    = sentinel(KindForbidden, "registration_closed")
+	ErrInviteRequired        = sentinel(KindForbidden, "invite_required")
+	ErrInviteInvalid         = sentinel(KindInvalid, "invite_invalid")
+	ErrOperatorAccount       = sentinel(KindConflict, "operator_account")
+	ErrPublisherSuspended    = sentinel(KindConflict, "publisher_suspended")
 )
 
 // Invalid returns ErrInvalid with the fields, or nil if there are none.

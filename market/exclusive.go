@@ -6,6 +6,9 @@ import "time"
 
 // ClaimBy gives the open task to the worker for one lease.
 func (s Snapshot) ClaimBy(a Actor, id ClaimID, now time.Time) (Change, error) {
+	if err := a.admitted(); err != nil {
+		return Change{}, err
+	}
 	switch {
 	case !a.Worker():
 		return Change{}, ErrForbidden
@@ -15,6 +18,8 @@ func (s Snapshot) ClaimBy(a Actor, id ClaimID, now time.Time) (Change, error) {
 		return Change{}, ErrOpenMode
 	case s.State != Open || !now.Before(s.Deadline):
 		return Change{}, ErrTaskNotOpen
+	case s.stopped():
+		return Change{}, ErrPublisherSuspended
 	case s.Attempts >= s.MaxAttempts:
 		return Change{}, ErrAttemptsExhausted
 	}
@@ -23,6 +28,12 @@ func (s Snapshot) ClaimBy(a Actor, id ClaimID, now time.Time) (Change, error) {
 	c.Snapshot.Claim = &Claim{ID: id, Task: s.ID, Worker: a.Account, WorkerHandle: a.Handle, Epoch: s.Epoch, ClaimedAt: now}
 	c.Snapshot.lease(now)
 	return c, nil
+}
+
+// stopped says that nobody begins to work on the task, because its publisher
+// is suspended. Who has a claim, or has delivered to it before, goes on.
+func (s Snapshot) stopped() bool {
+	return s.PublisherSuspended && (s.Mode != ModeOpen || s.Attempts == 0)
 }
 
 // lease starts a lease now.

@@ -103,12 +103,14 @@ const (
 
 	TransferRedeem       TransferKind = "redeem"        // wallet → platform, for a good
 	TransferRedeemRefund TransferKind = "redeem_refund" // platform → wallet, for a refused order
+
+	TransferAdjustment TransferKind = "adjustment" // platform ↔ wallet, by an operator
 )
 
 // TransferKinds lists every kind.
 func TransferKinds() []TransferKind {
 	return []TransferKind{TransferGrant, TransferEscrow, TransferRefund, TransferPayout, TransferRelease, TransferReversal, TransferReferral,
-		TransferVoucher, TransferOnboarding, TransferFee, TransferFeeRefund, TransferRedeem, TransferRedeemRefund}
+		TransferVoucher, TransferOnboarding, TransferFee, TransferFeeRefund, TransferRedeem, TransferRedeemRefund, TransferAdjustment}
 }
 
 // WalletKinds are those that a wallet has lines of.
@@ -131,6 +133,8 @@ type Transfer struct {
 	Task         TaskID
 	// Order is the one that a redemption, or its refund, is for.
 	Order OrderID
+	// Note is why an operator adjusted a wallet.
+	Note string
 }
 
 // Entry is one ledger line as the owner of a wallet sees it.
@@ -149,6 +153,8 @@ type Entry struct {
 	Order     OrderID
 	// Counterparty is a handle, or "".
 	Counterparty string
+	// Note is the reason of an adjustment, or "".
+	Note string
 }
 
 // EntryFilter chooses ledger lines.
@@ -188,6 +194,9 @@ func (p Payout) Parts() []Payout {
 
 // HoldSettlement is the ordinary reason of a hold: time to find mistakes.
 const HoldSettlement = "settlement_hold"
+
+// HoldSuspended is that of payouts of a suspended account.
+const HoldSuspended = "account_suspended"
 
 func transfers(kind TransferKind, f Funds, to Class, t Transfer) []Transfer {
 	var out []Transfer

@@ -15,6 +15,8 @@ func (s Snapshot) canDeliverOpen(a Actor) error {
 		return ErrOwnTask
 	case s.State != Open:
 		return ErrTaskNotOpen
+	case s.stopped():
+		return ErrPublisherSuspended
 	case s.Delivery != nil && s.Delivery.State == DeliveryPending:
 		return ErrDeliveryPending
 	}

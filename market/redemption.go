@@ -1,6 +1,7 @@
 package market
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -231,6 +232,9 @@ func (a Actor) MayRedeem() bool { return a.Account != "" && (a.Kind == Human || 
 // Only earned credits that are available count. The order is fulfilled at once
 // or waits for an operator; its code is taken by the store.
 func Redeem(a Actor, g Good, price Credits, have Redeemer, policy ReviewPolicy, id OrderID, now time.Time) (Order, Transfer, error) {
+	if err := a.admitted(); err != nil {
+		return Order{}, Transfer{}, err
+	}
 	switch {
 	case !a.MayRedeem():
 		return Order{}, Transfer{}, ErrForbidden
@@ -329,16 +333,33 @@ func (o Order) Revealable(a Actor, proven bool) error {
 
 // AdminAction is a line of the operators' log.
 type AdminAction struct {
+	ID int64
 	At time.Time
 	// Actor is the operator's handle.
-	Actor  string
+	Actor string
+	// Key is the prefix of the API key that was used, "" for a browser session.
+	Key    string
 	Action string
-	Reason string
+	// Subject is the id of what it was done to, "" if that was no single thing.
+	Subject string
+	Reason  string
 	// Count is how many codes an import added.
 	Count int64
+	// Detail is what else is known of it, a JSON object.
+	Detail json.RawMessage
 }
 
-// What operators do to goods, orders and vouchers.
+// ActionFilter chooses lines of the operators' log.
+type ActionFilter struct {
+	// Operator is a handle, Action one of AdminActions, Subject an id; "" for
+	// all.
+	Operator, Action, Subject string
+	// Before is the id that all lines are older than, 0 for none.
+	Before int64
+	Limit  int
+}
+
+// What operators do.
 const (
 	ActionGoodCreated   = "good_created"
 	ActionGoodChanged   = "good_changed"
@@ -354,9 +375,24 @@ const (
 
 	ActionVerified   = "account_verified"
 	ActionUnverified = "account_unverified"
+
+	ActionCaseDecided     = "case_decided"
+	ActionReportDecided   = "report_decided"
+	ActionBooksRecomputed = "books_recomputed"
+
+	ActionInvitationsMade    = "invitations_made"
+	ActionInvitationsRevoked = "invitations_revoked"
+	ActionAccountApproved    = "account_approved"
+	ActionAccountRefused     = "account_refused"
+	ActionAccountSuspended   = "account_suspended"
+	ActionAccountUnsuspended = "account_unsuspended"
+	ActionWalletAdjusted     = "wallet_adjusted"
 )
 
 // AdminActions lists every action.
 func AdminActions() []string {
-	return []string{ActionGoodCreated, ActionGoodChanged, ActionCodesImported, ActionOrderApproved, ActionOrderRefused, ActionVouchersMade, ActionVouchersRevoked}
+	return []string{ActionGoodCreated, ActionGoodChanged, ActionCodesImported, ActionOrderApproved, ActionOrderRefused, ActionVouchersMade, ActionVouchersRevoked,
+		ActionCaseDecided, ActionReportDecided, ActionBooksRecomputed, ActionInvitationsMade, ActionInvitationsRevoked,
+		ActionAccountApproved, ActionAccountRefused, ActionAccountSuspended, ActionAccountUnsuspended, ActionWalletAdjusted,
+		ActionChallengeSet, ActionChallengeOff, ActionVerified, ActionUnverified}
 }

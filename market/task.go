@@ -69,6 +69,8 @@ type Task struct {
 	PublisherHandle string
 	// Established says that the publisher is: see Terms.Strict.
 	Established bool
+	// PublisherSuspended is filled in by the store: nobody begins to work then.
+	PublisherSuspended bool
 	// PublisherRecord is filled in by the store for showing.
 	PublisherRecord Record
 	State           State

@@ -83,6 +83,9 @@ type ReportDecision struct {
 // Report is the actor's complaint about the task of another.
 func (t Task) Report(a Actor, id ReportID, reason, text string, now time.Time) (TaskReport, error) {
 	r := t.complaint(a, id, reason, text, now)
+	if err := a.admitted(); err != nil {
+		return r, err
+	}
 	if a.Account == t.Publisher {
 		return r, ErrForbidden
 	}

@@ -51,6 +51,9 @@ type Thread struct {
 // on the platform's own task.
 func (t Task) Say(a Actor, s Speaker, id MessageID, text string, now time.Time) (Message, error) {
 	m := Message{ID: id, Task: t.ID, Author: a.Account, AuthorHandle: a.Handle, At: now, Text: text}
+	if err := a.admitted(); err != nil {
+		return m, err
+	}
 	if a.Account != t.Publisher && (!a.Worker() || t.Evergreen) {
 		return m, ErrForbidden
 	}

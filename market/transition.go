@@ -145,6 +145,9 @@ func (s Snapshot) change(e Event) Change { return Change{Event: e, Snapshot: s, 
 // Publish makes a task of a clean draft, funded from the publisher's funds:
 // for each slot the reward and, on top, the fee in basis points of it.
 func Publish(a Actor, id TaskID, d Draft, feeBPS int, have Funds, now time.Time) (Change, error) {
+	if err := a.admitted(); err != nil {
+		return Change{}, err
+	}
 	slots, fee := orDefault(d.MaxAccepted, 1), FeeOf(Credits(d.Reward), feeBPS)
 	split, err := have.Take(d.Cost(feeBPS))
 	if err != nil {
@@ -231,6 +234,9 @@ func (s Snapshot) Free() int { return s.Slots - s.Frozen }
 // CanDeliver says whether the actor may deliver, before the checks are run.
 // Claim and epoch matter in exclusive mode only.
 func (s Snapshot) CanDeliver(a Actor, claimID ClaimID, epoch int64) error {
+	if err := a.admitted(); err != nil {
+		return err
+	}
 	if s.Evergreen {
 		if err := s.canOnboard(a); err != nil {
 			return err
@@ -481,12 +487,12 @@ func (s Snapshot) PendingActions(a Actor) []Action {
 	case s.Mode == ModeOpen && pending && a.Account == s.Delivery.Worker:
 		add(s.Delivery.DueAt, s.Delivery.ID, "withdraw")
 	case s.Mode == ModeOpen:
-		if s.State == Open && a.Worker() && s.Attempts < s.MaxAttempts {
+		if s.State == Open && a.Worker() && s.Attempts < s.MaxAttempts && !s.stopped() {
 			add(&s.Deadline, "", "deliver")
 		}
 	case s.State == Open && own:
 		add(s.DueAt, "", "cancel")
-	case s.State == Open && a.Worker() && s.Attempts < s.MaxAttempts:
+	case s.State == Open && a.Worker() && s.Attempts < s.MaxAttempts && !s.stopped():
 		add(s.DueAt, "", "claim")
 	case s.State == Claimed && s.Claim != nil && s.Claim.Worker == a.Account:
 		add(s.DueAt, "", "deliver", "renew", "release")

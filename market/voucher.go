@@ -82,6 +82,9 @@ type Voucher struct {
 // ErrAlreadyDone if the actor has taken it before, ErrVoucherUsed if somebody
 // else has, ErrVoucherExpired if its time is over or its batch was revoked.
 func (v Voucher) Redeem(a Actor, now time.Time) (Transfer, error) {
+	if err := a.admitted(); err != nil {
+		return Transfer{}, err
+	}
 	switch {
 	case v.RedeemedBy == a.Account:
 		return Transfer{}, ErrAlreadyDone
@@ -105,9 +108,11 @@ var voucherFiller = strings.NewReplacer("-", "", " ", "", "\t", "", "\r", "", "\
 
 // NewVoucherCode makes a code of 96 random bits, in groups that people can
 // type.
-func NewVoucherCode() string {
+func NewVoucherCode() string { return newCode("GHV") }
+
+func newCode(prefix string) string {
 	text := randomText(voucherSize, voucherAlphabet)
-	groups := []string{"GHV"}
+	groups := []string{prefix}
 	for i := 0; i < len(text); i += 5 {
 		groups = append(groups, text[i:i+5])
 	}
@@ -117,10 +122,12 @@ func NewVoucherCode() string {
 // HashVoucherCode is the form in which a code is stored and looked up. How it
 // was typed does not matter: upper or lower case, with or without dashes and
 // spaces. It is false for what cannot be a code.
-func HashVoucherCode(code string) ([]byte, bool) {
-	code = strings.TrimPrefix(voucherFiller.Replace(strings.ToUpper(code)), "GHV")
+func HashVoucherCode(code string) ([]byte, bool) { return hashCode("voucher ", "GHV", code) }
+
+func hashCode(kind, prefix, code string) ([]byte, bool) {
+	code = strings.TrimPrefix(voucherFiller.Replace(strings.ToUpper(code)), prefix)
 	if len(code) != voucherSize || strings.Trim(code, voucherAlphabet) != "" {
 		return nil, false
 	}
-	return HashKey("voucher " + code), true
+	return HashKey(kind + code), true
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"guildhall/market"
@@ -10,31 +11,37 @@ import (
 
 const accountColumns = `
 	a.id, a.kind, a.handle, a.display_name, a.description, a.skills, a.referral_code, a.created_at,
-	COALESCE(r.handle, '') AS referred_by`
+	COALESCE(r.handle, '') AS referred_by, ` + stateColumns
+
+// stateColumns are those of the state of the account a.
+const stateColumns = `a.state, COALESCE(a.suspension, a.refusal, '') AS state_reason`
 
 type accountRow struct {
-	ID           market.AccountID   `db:"id"`
-	Kind         market.AccountKind `db:"kind"`
-	Handle       string             `db:"handle"`
-	DisplayName  string             `db:"display_name"`
-	Description  string             `db:"description"`
-	Skills       texts              `db:"skills"`
-	ReferralCode string             `db:"referral_code"`
-	CreatedAt    time.Time          `db:"created_at"`
-	ReferredBy   string             `db:"referred_by"`
+	ID           market.AccountID    `db:"id"`
+	Kind         market.AccountKind  `db:"kind"`
+	Handle       string              `db:"handle"`
+	DisplayName  string              `db:"display_name"`
+	Description  string              `db:"description"`
+	Skills       texts               `db:"skills"`
+	ReferralCode string              `db:"referral_code"`
+	CreatedAt    time.Time           `db:"created_at"`
+	ReferredBy   string              `db:"referred_by"`
+	State        market.AccountState `db:"state"`
+	Reason       string              `db:"state_reason"`
 }
 
 func (r accountRow) account() market.Account {
 	return market.Account{ID: r.ID, Kind: r.Kind, Handle: r.Handle, DisplayName: r.DisplayName, Description: r.Description,
-		Skills: r.Skills, ReferralCode: r.ReferralCode, ReferredBy: r.ReferredBy, CreatedAt: r.CreatedAt}
+		Skills: r.Skills, ReferralCode: r.ReferralCode, ReferredBy: r.ReferredBy, CreatedAt: r.CreatedAt, State: r.State, StateReason: r.Reason}
 }
 
 // RegisterAgent creates an agent account with its wallet, its grant and its
 // first API key, which is returned here and never again. It returns
-// market.ErrHandleTaken or market.ErrReferralUnknown.
+// market.ErrHandleTaken, market.ErrReferralUnknown, or what the mode of
+// registration refuses.
 func (s *Store) RegisterAgent(ctx context.Context, r market.Registration) (market.Account, string, error) {
 	key := market.NewKey(market.AgentKeyPrefix)
-	a, err := s.register(ctx, r, func(b *batch, a market.Account) {
+	a, err := s.register(ctx, r, s.opts.Registration, func(b *batch, a market.Account) {
 		b.Queue(`INSERT INTO api_keys (id, account_id, name, prefix, hash, created_at) VALUES ($1, $2, 'first', $3, $4, $5)`,
 			newID[market.KeyID](), a.ID, market.KeyHint(key), market.HashKey(key), a.CreatedAt)
 	})
@@ -42,12 +49,13 @@ func (s *Store) RegisterAgent(ctx context.Context, r market.Registration) (marke
 }
 
 // register creates an account with its wallet, its grant and the credential
-// that the caller queues.
-func (s *Store) register(ctx context.Context, r market.Registration, credential func(*batch, market.Account)) (market.Account, error) {
+// that the caller queues. Where operators approve, the grant waits for that.
+// One too many from a network is market.ErrRateLimited.
+func (s *Store) register(ctx context.Context, r market.Registration, mode market.RegistrationMode, credential func(*batch, market.Account)) (market.Account, error) {
 	var err error
 	for range 3 { // a referral code may collide, once in ten thousand million
 		var a market.Account
-		a, err = s.tryRegister(ctx, r, credential)
+		a, err = s.tryRegister(ctx, r, mode, credential)
 		if !errors.Is(err, errRaceLost) {
 			return a, err
 		}
@@ -55,10 +63,18 @@ func (s *Store) register(ctx context.Context, r market.Registration, credential 
 	return market.Account{}, err
 }
 
-func (s *Store) tryRegister(ctx context.Context, r market.Registration, credential func(*batch, market.Account)) (market.Account, error) {
+func (s *Store) tryRegister(ctx context.Context, r market.Registration, mode market.RegistrationMode, credential func(*batch, market.Account)) (market.Account, error) {
+	invitation, err := r.Admit(mode)
+	if err != nil {
+		return market.Account{}, err
+	}
 	now := s.now()
-	a := market.Account{ID: newID[market.AccountID](), Kind: r.Kind, Handle: r.Handle, DisplayName: r.DisplayName,
+	approved := &now
+	a := market.Account{State: market.AccountActive, ID: newID[market.AccountID](), Kind: r.Kind, Handle: r.Handle, DisplayName: r.DisplayName,
 		Description: r.Description, Skills: r.Skills, ReferralCode: market.NewReferralCode(), CreatedAt: now}
+	if mode == market.RegistrationApproval {
+		a.State, approved = market.AccountPending, nil
+	}
 	var referrer market.AccountID
 	if r.ReferralCode != "" {
 		var found struct {
@@ -79,16 +95,27 @@ func (s *Store) tryRegister(ctx context.Context, r market.Registration, credenti
 	}
 	var b batch
 	b.Queue(`
-		INSERT INTO accounts (id, kind, handle, display_name, description, skills, referral_code, referred_by, created_at, referral_bonus)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		a.ID, a.Kind, a.Handle, a.DisplayName, a.Description, orEmpty(a.Skills), a.ReferralCode, nullID(referrer), now, bonus)
+		INSERT INTO accounts (id, kind, handle, display_name, description, skills, referral_code, referred_by, created_at, referral_bonus, approved_at, invitation_id, registered_from)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $12::bytea IS NOT NULL THEN use_invitation($12, $9) END, $13::cidr)`,
+		a.ID, a.Kind, a.Handle, a.DisplayName, a.Description, orEmpty(a.Skills), a.ReferralCode, nullID(referrer), now, bonus, approved, invitation, network(market.Block(r.Address)))
 	b.Queue(`INSERT INTO wallets (account_id, granted, earned) VALUES ($1, 0, 0)`, a.ID)
 	credential(&b, a)
-	if s.opts.Grant > 0 {
-		b.post([]market.Transfer{{Kind: market.TransferGrant, Debit: market.GrantsAccount, Credit: market.WalletAccount(a.ID),
-			Amount: s.opts.Grant, DebitClass: market.Granted, CreditClass: market.Granted, Account: a.ID}}, now)
+	if a.State == market.AccountActive {
+		b.post(market.Welcome(a.ID, s.opts.Grant), now)
+	}
+	if r.Limited && r.Address.IsValid() { // last: all of a network wait for its turn
+		b.Queue(`SELECT take_registration($1::cidr, $2, $3 * interval '1 second', $4)`,
+			network(market.Network(r.Address)), market.RegistrationBurst, int(market.RegistrationStep.Seconds()), now)
 	}
 	return a, s.commit(ctx, &b)
+}
+
+// network makes an unknown network NULL.
+func network(p netip.Prefix) any {
+	if !p.IsValid() {
+		return nil
+	}
+	return p.String()
 }
 
 // Authenticate finds who holds the API key. A key that is unknown, revoked or

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"guildhall/market"
 )
 
 // Finding is one place where the books are wrong.
@@ -156,6 +158,15 @@ var auditChecks = []auditCheck{
 	FULL JOIN (SELECT account_id, sum(amount)::bigint AS amount FROM transfers WHERE kind = 'voucher' GROUP BY account_id) x
 		USING (account_id)
 	WHERE COALESCE(v.amount, 0) <> COALESCE(x.amount, 0)`},
+	// Wallets were adjusted where the operators' log says so, and nowhere else.
+	{"adjustments", `SELECT 'adjustment' AS check_name, 'account:' || account_id AS subject,
+		COALESCE(x.amount, 0)::bigint AS want, COALESCE(l.amount, 0)::bigint AS got
+	FROM (SELECT subject_id AS account_id, sum((detail->>'amount')::bigint)::bigint AS amount
+		FROM admin_actions WHERE action = 'wallet_adjusted' GROUP BY subject_id) l
+	FULL JOIN (SELECT account_id, sum(CASE WHEN debit = 'platform:adjustments' THEN amount ELSE -amount END)::bigint AS amount
+		FROM transfers WHERE kind = 'adjustment' AND 'platform:adjustments' IN (debit, credit) GROUP BY account_id) x
+		USING (account_id)
+	WHERE COALESCE(x.amount, 0) <> COALESCE(l.amount, 0)`},
 	// Every order took its price from its owner, and gave it back if refused.
 	{"redeemed", `SELECT 'redeem' AS check_name, 'order:' || COALESCE(o.id, x.order_id) AS subject,
 		COALESCE(x.amount, 0)::bigint AS want, COALESCE(o.price, 0)::bigint AS got
@@ -182,7 +193,7 @@ var auditChecks = []auditCheck{
 	{"marks", `SELECT 'mark' AS check_name, 'transfer:' || id AS subject,
 		'the line was changed after it was written: now ' || kind || ' of ' || amount || ' from ' || debit || ' to ' || credit AS detail
 	FROM transfers
-	WHERE mark <> transfer_mark(id, at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, balance_after)`},
+	WHERE mark <> transfer_mark(id, at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, balance_after, note)`},
 	// Each line of a wallet begins where the one before ended.
 	{"balances", `SELECT 'balance' AS check_name, 'transfer:' || id AS subject,
 		'the balance after it is ' || balance_after || ', after the line before it was ' || before || ': lines are missing, added or changed' AS detail
@@ -212,16 +223,16 @@ const auditEvery = 24 * time.Hour
 // AuditDue is RecordedAudit if the last one is a day ago and no other node is
 // at it; else done is false.
 func (s *Store) AuditDue(ctx context.Context) (r AuditReport, done bool, err error) {
-	return s.recordedAudit(ctx, auditEvery)
+	return s.recordedAudit(ctx, Caller{}, auditEvery)
 }
 
-// RecordedAudit is Audit, and is kept in the list of audits.
-func (s *Store) RecordedAudit(ctx context.Context) (AuditReport, error) {
-	r, _, err := s.recordedAudit(ctx, 0)
+// RecordedAudit is Audit by an operator; it is kept in the list of audits.
+func (s *Store) RecordedAudit(ctx context.Context, by Caller) (AuditReport, error) {
+	r, _, err := s.recordedAudit(ctx, by, 0)
 	return r, err
 }
 
-func (s *Store) recordedAudit(ctx context.Context, every time.Duration) (r AuditReport, done bool, err error) {
+func (s *Store) recordedAudit(ctx context.Context, by Caller, every time.Duration) (r AuditReport, done bool, err error) {
 	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return r, false, translate(err)
@@ -241,6 +252,11 @@ func (s *Store) recordedAudit(ctx context.Context, every time.Duration) (r Audit
 	}
 	if _, err = tx.ExecContext(ctx, `INSERT INTO audits (at, transfers, findings) VALUES ($1, $2, $3)`, now, r.Transfers, len(r.Findings)); err != nil {
 		return r, false, translate(err)
+	}
+	if by.Account != "" {
+		if _, err = tx.ExecContext(ctx, insertAction, actionArgs(by, market.ActionBooksRecomputed, "", "", map[string]int{"findings": len(r.Findings)}, now)...); err != nil {
+			return r, false, translate(err)
+		}
 	}
 	return r, true, translate(tx.Commit())
 }

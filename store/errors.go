@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"net"
+	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -63,6 +65,11 @@ func translate(err error) error {
 		return market.ErrClaimLimit
 	case pg.Code == "GH004":
 		return errRaceLost // looked at again, the rule says what became of the payout
+	case pg.Code == "GH005":
+		return market.InviteInvalid()
+	case pg.Code == "GH006":
+		seconds, _ := strconv.Atoi(pg.Detail) // 0 if it were no number: try again at once
+		return market.TooOften(time.Duration(seconds) * time.Second)
 	case pg.Code == "53100":
 		return errors.Join(market.ErrStorageFull, err)
 	case pg.Code[:2] == "57" || pg.Code[:2] == "08" || pg.Code == "53300":

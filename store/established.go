@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"guildhall/market"
 )
 
@@ -29,29 +27,18 @@ func (s *Store) establish(ctx context.Context) error {
 	return translate(err)
 }
 
-// SetVerified says, or takes back, that operators know who is behind the
-// account. Taken back, it is not established either. It returns
-// market.ErrNotFound for an absent account and market.ErrAlreadyDone if
-// nothing would change.
-func (s *Store) SetVerified(ctx context.Context, by Caller, id market.AccountID, verified bool, reason string) error {
-	now := s.now()
-	return s.inTx(ctx, func(tx pgx.Tx) error {
-		var is bool
-		if err := tx.QueryRow(ctx, `SELECT verified_at IS NOT NULL FROM accounts WHERE id = $1 AND kind <> 'platform' FOR UPDATE`, string(id)).Scan(&is); err != nil {
-			return err
-		}
-		if is == verified {
-			return market.ErrAlreadyDone
-		}
-		var b batch
-		action := market.ActionUnverified
-		if verified {
-			action = market.ActionVerified
-			b.Queue(`UPDATE accounts SET verified_at = $2 WHERE id = $1`, string(id), now)
-		} else {
-			b.Queue(`UPDATE accounts SET verified_at = NULL, established_at = NULL WHERE id = $1`, string(id))
-		}
-		b.log(by, action, string(id), reason, nil, now)
-		return tx.SendBatch(ctx, &b.Batch).Close()
+// VerifyAccount says that operators know who is behind the account.
+func (s *Store) VerifyAccount(ctx context.Context, by Caller, id market.AccountID, reason string) (market.AccountFile, error) {
+	return s.judgeAccount(ctx, by, id, func(f market.AccountFile, now time.Time) (judged, error) {
+		f, reason, err := f.Verify(by.Actor, reason, now)
+		return judged{file: f, action: market.ActionVerified, reason: reason}, err
+	})
+}
+
+// UnverifyAccount takes that back.
+func (s *Store) UnverifyAccount(ctx context.Context, by Caller, id market.AccountID, reason string) (market.AccountFile, error) {
+	return s.judgeAccount(ctx, by, id, func(f market.AccountFile, _ time.Time) (judged, error) {
+		f, reason, err := f.Unverify(by.Actor, reason)
+		return judged{file: f, action: market.ActionUnverified, reason: reason}, err
 	})
 }

@@ -90,27 +90,6 @@ func (s *Store) Picture(ctx context.Context, id market.GoodID) (picture []byte, 
 	return picture, mediaType, translate(err)
 }
 
-// log queues a line of the operators' log.
-func (b *batch) log(by Caller, action, subject, reason string, detail any, now time.Time) {
-	var about any
-	if detail != nil {
-		about = toDocument(detail)
-	}
-	b.Queue(`
-		INSERT INTO admin_actions (at, actor_id, key_id, action, subject_id, reason, detail)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`, now, string(by.Account), nullID(by.Key), action, subject, reason, about)
-}
-
-// AdminActions are what operators did to the good or the order, newest first.
-func (s *Store) AdminActions(ctx context.Context, subject string, limit int) ([]market.AdminAction, error) {
-	return list(ctx, s, func(row pgx.CollectableRow) (a market.AdminAction, err error) {
-		return a, row.Scan(&a.At, &a.Actor, &a.Action, &a.Reason, &a.Count)
-	}, `
-		SELECT x.at, a.handle, x.action, x.reason, COALESCE((x.detail->>'added')::bigint, 0)
-		FROM admin_actions x JOIN accounts a ON a.id = x.actor_id
-		WHERE x.subject_id = $1 ORDER BY x.id DESC LIMIT $2`, []any{subject, limit})
-}
-
 func picture(d market.GoodDraft) (content, mediaType any) {
 	if d.Picture == nil {
 		return nil, nil

@@ -21,7 +21,7 @@ type seen struct {
 }
 
 const (
-	holderColumns = `k.id, k.account_id, a.kind, a.handle, a.operator, w.granted, w.earned`
+	holderColumns = `k.id, k.account_id, a.kind, a.handle, a.operator, ` + stateColumns + `, w.granted, w.earned`
 	selectHolder  = `SELECT ` + holderColumns + holderFrom
 	// selectClaimant reads besides what a claim of the holder is judged by.
 	selectClaimant = `SELECT ` + holderColumns + `, ` + workloadColumns + holderFrom
@@ -74,7 +74,8 @@ const (
 )
 
 // Identify finds who holds the API key, as Authenticate does, for a change of
-// the task (or none) and its delivery (or none). What the change looks at is
+// the task (or none) and its delivery (or none). The key of a suspended account
+// is market.ErrAccountSuspended. What the change looks at is
 // read in the same round trip: for a claim also the holder's workload.
 func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, delivery market.DeliveryID, why Purpose) (Caller, error) {
 	if !market.WellFormedKey(key) {
@@ -100,7 +101,7 @@ func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, deli
 		found := c.SendBatch(ctx, &b)
 		defer found.Close()
 		var funds market.Funds
-		targets := []any{&by.Key, &by.Account, &by.Kind, &by.Handle, &by.Operator, &funds.Granted, &funds.Earned}
+		targets := []any{&by.Key, &by.Account, &by.Kind, &by.Handle, &by.Operator, &by.State, &by.Reason, &funds.Granted, &funds.Earned}
 		if why == ForClaim {
 			targets = append(targets, workloadTargets(&load)...)
 		}
@@ -125,6 +126,9 @@ func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, deli
 	})
 	if err = translate(err); errors.Is(err, market.ErrNotFound) {
 		return Caller{}, market.ErrUnauthenticated
+	}
+	if err == nil && by.State == market.AccountSuspended {
+		return Caller{}, market.Suspended(by.Reason)
 	}
 	return by, err
 }

@@ -13,16 +13,16 @@ import (
 // Transfers are written here only: the one door through which credits move.
 var (
 	insertTransfer = part{"transfer", `
-		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`}
+		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, note)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`}
 	insertWalletTransfer = part{"wallet", `
 		WITH w AS (
-			UPDATE wallets SET granted = granted + $12, earned = earned + $13
+			UPDATE wallets SET granted = granted + $13, earned = earned + $14
 			WHERE account_id = $8
 			RETURNING granted + earned AS total
 		)
-		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, balance_after)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, w.total FROM w`}
+		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, note, balance_after)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, w.total FROM w`}
 )
 
 // post adds the transfers that touch no wallet.
@@ -55,7 +55,7 @@ func (b *batch) post(ts []market.Transfer, now time.Time) {
 }
 
 func line(t market.Transfer, now time.Time) []any {
-	return []any{now, t.Kind, t.Debit, t.Credit, t.Amount, t.DebitClass, t.CreditClass, t.Account, nullID(t.Counterparty), nullID(t.Task), nullID(t.Order)}
+	return []any{now, t.Kind, t.Debit, t.Credit, t.Amount, t.DebitClass, t.CreditClass, t.Account, nullID(t.Counterparty), nullID(t.Task), nullID(t.Order), nullID(t.Note)}
 }
 
 // ofWallet reports whether the transfer's owner can spend it, before or after.
@@ -82,7 +82,8 @@ func (s *Store) funds(ctx context.Context, id market.AccountID) (market.Funds, e
 }
 
 // release moves due payouts from pending into their wallets, at most limit,
-// those of one account or (with an empty id) of any. It may run on several
+// those of one account or (with an empty id) of any. Those of suspended
+// accounts stay. It may run on several
 // nodes at once: each takes payouts that no other has locked.
 func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (int, error) {
 	now := s.now()
@@ -91,6 +92,7 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 		WITH due AS (
 			SELECT id FROM payouts
 			WHERE state = 'pending' AND available_at <= $1 AND ($2::uuid IS NULL OR account_id = $2::uuid)
+				AND account_id NOT IN (SELECT id FROM accounts WHERE state = 'suspended')
 			ORDER BY available_at, id
 			LIMIT $3
 			FOR UPDATE SKIP LOCKED
@@ -128,6 +130,7 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 // Wallet is what the account owns now. Payouts whose hold is over count as
 // available even before the sweep has moved them. All is of one moment, because
 // it is one statement: while a payout matures it is in one place or the other.
+// A suspended account's are all held.
 func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet, error) {
 	now := s.now()
 	var rows []struct {
@@ -136,12 +139,14 @@ func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet,
 		Escrow  market.Credits `db:"escrow"`
 		// Redeemed leaves out what was given back.
 		Redeemed market.Credits `db:"redeemed"`
+		Stopped  bool           `db:"stopped"`
 		heldRow
 	}
 	err := s.db.SelectContext(ctx, &rows, `
 		SELECT w.granted, w.earned,
 			(SELECT COALESCE(sum(t.escrow_granted + t.escrow_earned), 0)::bigint FROM tasks t
 			 WHERE t.publisher_id = $1 AND t.due_at IS NOT NULL) AS escrow,
+			EXISTS (SELECT 1 FROM accounts a WHERE a.id = $1 AND a.state = 'suspended') AS stopped,
 			(SELECT COALESCE(sum(o.price), 0)::bigint FROM redemptions o
 			 WHERE o.account_id = $1 AND o.state <> 'refused') AS redeemed,
 			p.id, p.task_id, p.delivery_id, p.amount, p.class, p.granted AS kept, p.available_at, p.hold_reason
@@ -158,15 +163,18 @@ func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet,
 	w := market.Wallet{Granted: rows[0].Granted, EarnedAvailable: rows[0].Earned, Escrow: rows[0].Escrow, Redeemed: rows[0].Redeemed}
 	for _, r := range rows {
 		if r.ID != nil {
-			hold(&w, r.payout(id), now)
+			hold(&w, r.payout(id), r.Stopped, now)
 		}
 	}
 	return w, nil
 }
 
-// hold adds a pending payout to the wallet of its owner.
-func hold(w *market.Wallet, p market.Payout, now time.Time) {
-	if !p.AvailableAt.After(now) {
+// hold adds a pending payout to the wallet of its owner, who may be stopped.
+func hold(w *market.Wallet, p market.Payout, stopped bool, now time.Time) {
+	if stopped && p.HoldReason == market.HoldSettlement {
+		p.HoldReason = market.HoldSuspended
+	}
+	if !stopped && !p.AvailableAt.After(now) {
 		w.Granted += p.Granted
 		w.EarnedAvailable += p.Amount - p.Granted
 		return
@@ -212,7 +220,7 @@ func (s *Store) Entries(ctx context.Context, id market.AccountID, f market.Entry
 	var rows []entryRow
 	err := s.db.SelectContext(ctx, &rows, `
 		SELECT x.id, x.at, x.kind, x.debit, x.amount, x.debit_class, x.credit_class, x.balance_after, x.task_id, x.order_id,
-			t.title AS task_title, a.handle AS counterparty, x.account_id <> $1 AS taken
+			t.title AS task_title, a.handle AS counterparty, COALESCE(x.note, '') AS note, x.account_id <> $1 AS taken
 		FROM (
 			(SELECT id FROM transfers
 			WHERE account_id = $1 AND ($2 = 0 OR id < $2) AND ($4 = '' OR kind = $4)
@@ -250,12 +258,13 @@ type entryRow struct {
 	OrderID      *market.OrderID     `db:"order_id"`
 	TaskTitle    *string             `db:"task_title"`
 	Counterparty *string             `db:"counterparty"`
+	Note         string              `db:"note"`
 	// Taken says that the line took from what the account had to come.
 	Taken bool `db:"taken"`
 }
 
 func (r entryRow) entry() market.Entry {
-	e := market.Entry{ID: r.ID, At: r.At, Kind: r.Kind, Amount: r.Amount, Class: r.CreditClass, BalanceAfter: r.BalanceAfter}
+	e := market.Entry{ID: r.ID, At: r.At, Kind: r.Kind, Amount: r.Amount, Class: r.CreditClass, BalanceAfter: r.BalanceAfter, Note: r.Note}
 	if r.Taken || strings.HasPrefix(r.Debit, "wallet:") {
 		e.Amount, e.Class = -r.Amount, r.DebitClass
 	}

@@ -12,7 +12,7 @@ import (
 	"guildhall/market"
 )
 
-// OpenTasks is a page of the market. With skills each is one index range scan
+// OpenTasks is a page of the market: nothing of suspended accounts. With skills each is one index range scan
 // in the chosen order, and the scans are merged.
 func (s *Store) OpenTasks(ctx context.Context, f market.Filter) ([]market.Task, error) {
 	if f.Protected {
@@ -58,7 +58,8 @@ const listFilters = `
 	AND ($10::text = '' OR t.title ILIKE '%' || $10::text || '%')
 	AND ($11::text = '' OR t.publisher_id = (SELECT id FROM accounts WHERE handle = $11::text))
 	AND ($12::text = '' OR t.mode = $12::text)
-	AND t.state = 'open' AND NOT t.evergreen`
+	AND t.state = 'open' AND NOT t.evergreen
+	AND t.publisher_id NOT IN (SELECT id FROM accounts WHERE state = 'suspended')`
 
 // listSQL is put together from constants only.
 func listSQL(sort market.Sort, bySkill bool) string {
@@ -151,7 +152,9 @@ func (s *Store) Skills(ctx context.Context) ([]market.SkillCount, error) {
 	}
 	err := s.db.SelectContext(ctx, &rows, `
 		SELECT skill, count(*) AS open, sum(reward)::bigint AS offered, max(reward) AS best
-		FROM task_skills GROUP BY skill ORDER BY open DESC, skill LIMIT 100`)
+		FROM task_skills x
+		WHERE x.task_id NOT IN (SELECT t.id FROM accounts a JOIN tasks t ON t.publisher_id = a.id WHERE a.state = 'suspended' AND t.state = 'open')
+		GROUP BY skill ORDER BY open DESC, skill LIMIT 100`)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -174,7 +177,7 @@ func (s *Store) Stats(ctx context.Context) (market.Stats, error) {
 	err := s.db.GetContext(ctx, &row, `
 		SELECT o.open_tasks, o.offered, p.paid_tasks, p.paid
 		FROM (SELECT count(*) AS open_tasks, COALESCE(sum(escrow_granted + escrow_earned), 0)::bigint AS offered
-			FROM tasks WHERE state = 'open' AND NOT evergreen) o
+			FROM tasks t WHERE state = 'open' AND NOT evergreen AND t.publisher_id NOT IN (SELECT id FROM accounts WHERE state = 'suspended')) o
 		CROSS JOIN (SELECT count(*) AS paid_tasks, COALESCE(sum(amount), 0)::bigint AS paid
 			FROM payouts WHERE id >= $1) p`, firstID(s.now().Add(-30*24*time.Hour)))
 	return market.Stats(row), translate(err)

@@ -9,9 +9,10 @@ import (
 
 // RegisterHuman creates a human account with its wallet, its grant and its
 // log-in by e-mail address, whose password is given as its hash. It returns
-// market.ErrHandleTaken, market.ErrEmailTaken or market.ErrReferralUnknown.
+// market.ErrHandleTaken, market.ErrEmailTaken, market.ErrReferralUnknown, or
+// what the mode of registration refuses.
 func (s *Store) RegisterHuman(ctx context.Context, r market.Registration, passwordHash string) (market.Account, error) {
-	return s.register(ctx, r, func(b *batch, a market.Account) { b.login(a, r.Email, passwordHash) })
+	return s.register(ctx, r, s.opts.Registration, func(b *batch, a market.Account) { b.login(a, r.Email, passwordHash) })
 }
 
 // login queues the log-in of a new account.
@@ -56,21 +57,27 @@ func (s *Store) ChangePassword(ctx context.Context, id market.AccountID, was, ha
 
 // Visitor is who a browser session that began at the given time belongs to,
 // with the credits that can be spent now: both are on every page. A session
-// from before the last change of password is market.ErrNotFound.
+// from before the last change of password is market.ErrNotFound, one of a
+// suspended account market.ErrAccountSuspended.
 func (s *Store) Visitor(ctx context.Context, id market.AccountID, began time.Time) (market.Actor, market.Credits, error) {
 	var row struct {
-		Kind      market.AccountKind `db:"kind"`
-		Operator  bool               `db:"operator"`
-		Handle    string             `db:"handle"`
-		Spendable market.Credits     `db:"spendable"`
+		Kind      market.AccountKind  `db:"kind"`
+		Operator  bool                `db:"operator"`
+		Handle    string              `db:"handle"`
+		Spendable market.Credits      `db:"spendable"`
+		State     market.AccountState `db:"state"`
+		Reason    string              `db:"state_reason"`
 	}
 	err := s.db.GetContext(ctx, &row, `
-		SELECT a.kind, a.handle, a.operator, w.granted + w.earned + COALESCE((
+		SELECT a.kind, a.handle, a.operator, `+stateColumns+`, w.granted + w.earned + COALESCE((
 			SELECT sum(p.amount) FROM payouts p
 			WHERE p.account_id = a.id AND p.state = 'pending' AND p.available_at <= $2), 0)::bigint AS spendable
 		FROM accounts a
 		JOIN wallets w ON w.account_id = a.id
 		JOIN logins l ON l.account_id = a.id
 		WHERE a.id = $1 AND (l.sessions_from IS NULL OR l.sessions_from <= $3)`, id, s.now(), began)
-	return market.Actor{Account: id, Kind: row.Kind, Handle: row.Handle, Operator: row.Operator}, row.Spendable, translate(err)
+	if err == nil && row.State == market.AccountSuspended {
+		err = market.Suspended(row.Reason)
+	}
+	return market.Actor{Account: id, Kind: row.Kind, Handle: row.Handle, Operator: row.Operator, State: row.State, Reason: row.Reason}, row.Spendable, translate(err)
 }

@@ -202,7 +202,7 @@ func (w *moneyWorld) move(r *rand.Rand) {
 		weight int
 		make   func(*rand.Rand)
 	}{
-		{2, w.register}, {3, w.onboard}, {14, w.publish}, {5, w.cancel}, {18, w.work}, {16, w.workOpen}, {14, w.accept}, {10, w.reject}, {5, w.withdraw},
+		{2, w.register}, {3, w.onboard}, {2, w.adjust}, {14, w.publish}, {5, w.cancel}, {18, w.work}, {16, w.workOpen}, {14, w.accept}, {10, w.reject}, {5, w.withdraw},
 		{5, w.auto}, {8, w.object}, {14, w.decide}, {6, w.voucher}, {8, w.redeem}, {4, w.review}, {1, func(*rand.Rand) { w.note("sweep", w.sweep()) }},
 	}
 	all := 0
@@ -251,6 +251,16 @@ func (w *moneyWorld) onboard(r *rand.Rand) {
 		_, err = w.s.Deliver(w.t.Context(), by, open, store.Lease{}, pack(), report(market.VerdictPass))
 	}
 	w.note("onboard", err)
+}
+
+// adjust has an operator put a wallet right, now and then by more than it has.
+func (w *moneyWorld) adjust(r *rand.Rand) {
+	x := market.Adjustment{Amount: r.Int64N(400) - 300, Class: []market.Class{market.Granted, market.Earned}[r.IntN(2)], Reason: "A mistake."}
+	if bad := x.Clean(); bad != nil {
+		return // of nothing
+	}
+	_, err := w.s.AdjustWallet(w.t.Context(), w.judge, w.somebody(r).Account, x)
+	w.note("adjust", err)
 }
 
 // draft is a task of a random price, which is now and then all that its

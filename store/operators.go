@@ -6,9 +6,10 @@ import (
 	"guildhall/market"
 )
 
-// RegisterOperator is RegisterHuman of an account that decides cases.
+// RegisterOperator is RegisterHuman of an account that decides cases, whoever
+// else may register.
 func (s *Store) RegisterOperator(ctx context.Context, r market.Registration, passwordHash string) (market.Account, error) {
-	return s.register(ctx, r, func(b *batch, a market.Account) {
+	return s.register(ctx, r, market.RegistrationOpen, func(b *batch, a market.Account) {
 		b.login(a, r.Email, passwordHash)
 		b.Queue(`UPDATE accounts SET operator = true WHERE id = $1`, a.ID)
 	})

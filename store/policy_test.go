@@ -134,10 +134,10 @@ func TestEstablished(t *testing.T) {
 	if pay(); class != market.Granted {
 		t.Error("established without a verification")
 	}
-	if err := s.SetVerified(t.Context(), judge, publisher.Account, true, "Known."); err != nil {
+	if _, err := s.VerifyAccount(t.Context(), judge, publisher.Account, "Known."); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SetVerified(t.Context(), judge, publisher.Account, true, "Known."); !errors.Is(err, market.ErrAlreadyDone) {
+	if _, err := s.VerifyAccount(t.Context(), judge, publisher.Account, "Known."); !errors.Is(err, market.ErrAlreadyDone) {
 		t.Errorf("verified twice: %v", err)
 	}
 	pay()
@@ -145,7 +145,7 @@ func TestEstablished(t *testing.T) {
 		t.Error("not established after all")
 	}
 	young := agent(t, s)
-	if err := s.SetVerified(t.Context(), judge, young.Account, true, "Known."); err != nil {
+	if _, err := s.VerifyAccount(t.Context(), judge, young.Account, "Known."); err != nil {
 		t.Fatal(err)
 	}
 	old := publisher
@@ -156,7 +156,7 @@ func TestEstablished(t *testing.T) {
 		}
 	}
 	publisher = old
-	if err := s.SetVerified(t.Context(), judge, publisher.Account, false, "A mistake."); err != nil {
+	if _, err := s.UnverifyAccount(t.Context(), judge, publisher.Account, "A mistake."); err != nil {
 		t.Fatal(err)
 	}
 	if pay(); class != market.Granted {

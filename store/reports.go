@@ -143,6 +143,7 @@ func (s *Store) DecideReport(ctx context.Context, by Caller, id market.ReportID,
 	b.Queue(`
 		UPDATE task_reports r SET state = 'closed' FROM report_decisions d
 		WHERE d.report_id = r.id AND r.task_id = $1 AND r.state = 'open'`, string(r.Task))
+	b.log(by, market.ActionReportDecided, string(id), d.Note, map[string]any{"outcome": d.Outcome, "all": d.All}, now)
 	return r, s.commit(ctx, &b)
 }
 

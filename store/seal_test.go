@@ -52,7 +52,7 @@ func findings(t testing.TB, s *store.Store) string {
 // those of today, and of a day that is sealed, with and without its mark.
 func TestAuditNamesATamperedLine(t *testing.T) {
 	t.Parallel()
-	const mark = `transfer_mark(id, at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, balance_after)`
+	const mark = `transfer_mark(id, at, kind, debit, credit, amount, debit_class, credit_class, account_id, counterparty_id, task_id, order_id, balance_after, note)`
 	for name, c := range map[string]struct {
 		sealed            bool
 		statement, remark string

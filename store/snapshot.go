@@ -31,14 +31,14 @@ func toDocument(v any) string {
 // cost twice the time.
 
 const taskColumns = `
-	t.id, t.publisher_id, p.handle AS publisher, t.state, t.version, t.epoch, t.title, t.brief, t.skills, t.mode,
+	t.id, t.publisher_id, p.handle AS publisher, p.suspended_at IS NOT NULL, t.state, t.version, t.epoch, t.title, t.brief, t.skills, t.mode,
 	t.reward, t.fee, p.established_at IS NOT NULL, t.evergreen, t.payload, t.output_schema, t.rules, t.attachments, t.auto_accept, t.claim_minutes, t.review_hours, t.max_attempts,
 	t.max_accepted, t.deadline, t.created_at, t.slots, t.frozen, t.paused_at, t.escrow_granted, t.escrow_earned, t.due_at, t.appeal_by, t.case_until, ` + recordColumns
 
 // taskTargets is where the taskColumns go.
 func taskTargets(t *market.Task) []any {
 	return []any{
-		&t.ID, &t.Publisher, &t.PublisherHandle, &t.State, &t.Version, &t.Epoch, &t.Title, &t.Brief, &t.Skills, &t.Mode,
+		&t.ID, &t.Publisher, &t.PublisherHandle, &t.PublisherSuspended, &t.State, &t.Version, &t.Epoch, &t.Title, &t.Brief, &t.Skills, &t.Mode,
 		&t.Reward, &t.Fee, &t.Established, &t.Evergreen, &t.Payload, &t.OutputSchema, &t.Rules, &t.Attachments, &t.AutoAccept, &t.ClaimMinutes, &t.ReviewHours, &t.MaxAttempts,
 		&t.MaxAccepted, &t.Deadline, &t.CreatedAt, &t.Slots, &t.Frozen, &t.PausedAt, &t.Escrow.Granted, &t.Escrow.Earned, &t.DueAt, &t.AppealBy, &t.CaseUntil,
 		&t.PublisherRecord.Accepted, &t.PublisherRecord.Rejected, &t.PublisherRecord.Silent, &t.PublisherRecord.Overturned,

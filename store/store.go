@@ -42,6 +42,8 @@ type Options struct {
 	Blobs *blob.Bucket
 	// Vault seals the codes of goods; nil where none are handled.
 	Vault *Vault
+	// Registration is who may create an account; "" means everybody.
+	Registration market.RegistrationMode
 	// Review says which redemptions wait for an operator.
 	Review market.ReviewPolicy
 	// Tracer sees every round trip; tests count them.
@@ -115,6 +117,14 @@ func (s *Store) Terms() market.Terms { return s.opts.Terms }
 
 // FeeBPS is the platform's fee, in basis points of each reward.
 func (s *Store) FeeBPS() int { return s.opts.FeeBPS }
+
+// Registration is who may create an account.
+func (s *Store) Registration() market.RegistrationMode {
+	if s.opts.Registration == "" {
+		return market.RegistrationOpen
+	}
+	return s.opts.Registration
+}
 
 // Ping says whether the database answers, and the version of its schema.
 func (s *Store) Ping(ctx context.Context) (version string, err error) {

@@ -47,7 +47,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 	failed = append(failed, s.foldAll(ctx), s.sealAll(ctx), s.establish(ctx))
 	_, err := s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
 	failed = append(failed, translate(err))
-	failed = append(failed, s.collect(ctx, limit))
+	failed = append(failed, s.collect(ctx, limit), s.forgetNetworks(ctx))
 	_, err = s.db.ExecContext(ctx, `DELETE FROM sessions WHERE expiry < $1`, s.now())
 	return done, errors.Join(append(failed, translate(err))...)
 }
@@ -66,6 +66,17 @@ func (s *Store) Lag(ctx context.Context) (time.Duration, error) {
 		return 0, translate(err)
 	}
 	return now.Sub(*oldest), nil
+}
+
+// forgetNetworks forgets where old accounts were registered from, and networks
+// that may register as often again as any other.
+func (s *Store) forgetNetworks(ctx context.Context) error {
+	now := s.now()
+	_, err := s.db.ExecContext(ctx, `UPDATE accounts SET registered_from = NULL WHERE registered_from IS NOT NULL AND id < $1`, firstID(now.Add(-market.BlockRetention)))
+	if err == nil {
+		_, err = s.db.ExecContext(ctx, `DELETE FROM registration_turns WHERE whole_at <= $1`, now)
+	}
+	return translate(err)
 }
 
 func (s *Store) releaseAny(ctx context.Context, limit int) (int, error) {

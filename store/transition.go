@@ -93,6 +93,9 @@ func (s *Store) apply(ctx context.Context, by Caller, was market.Snapshot, c mar
 		b.Queue(`SELECT begin_rejection($1, $2, $3, $4)`, string(after.Publisher), now.Add(-market.RejectionLook), market.MostRejections, market.PaidShare)
 	}
 	b.effect(e)
+	if k := after.Case; k != nil && k.ClosedAt != nil && k.DecidedBy != "" {
+		b.log(by, market.ActionCaseDecided, string(k.ID), k.Note, map[string]any{"outcome": k.Outcome, "share": k.Share}, now)
+	}
 	b.post(c.Transfers, now) // last: the wallet is the contended row
 	b.refer(c, now)
 	return after, s.commit(ctx, &b)

@@ -27,19 +27,26 @@ func orText(kind string) string {
 	return kind
 }
 
+func (in input) id() string {
+	if in.ID == "" {
+		return in.Name
+	}
+	return in.ID
+}
+
 // faultAttributes tie a field to its hint and to why it was refused.
 func faultAttributes(f Form, in input) templ.Attributes {
 	out := templ.Attributes{}
 	described := ""
 	if f.Fault(in.Name) != "" {
 		out["aria-invalid"] = "true"
-		described = in.Name + "-fault"
+		described = in.id() + "-fault"
 	}
 	if in.Hint != "" {
 		if described != "" {
 			described += " "
 		}
-		described += in.Name + "-hint"
+		described += in.id() + "-hint"
 	}
 	if described != "" {
 		out["aria-describedby"] = described

@@ -154,7 +154,10 @@ func TestEveryValueHasWords(t *testing.T) {
 		ids = append(ids, "review_reason."+r)
 	}
 	for _, a := range market.AdminActions() {
-		ids = append(ids, "admin_action."+a)
+		ids = append(ids, "admin_action."+a, "admin_did."+a)
+	}
+	for _, s := range market.AccountStates() {
+		ids = append(ids, "account_state."+string(s))
 	}
 	for _, c := range []string{"csv_empty", "csv_code", "csv_expired"} { // market.CleanStock
 		ids = append(ids, "invalid."+c)

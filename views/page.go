@@ -22,7 +22,9 @@ type Page struct {
 	BaseURL string
 	// Visitor is nil for a stranger.
 	Visitor *Visitor
-	Flash   Message
+	// Closed says that nobody can create an account.
+	Closed bool
+	Flash  Message
 }
 
 // Visitor is who looks.
@@ -31,6 +33,9 @@ type Visitor struct {
 	Spendable market.Credits
 	// Operator says that the visitor decides cases.
 	Operator bool
+	// State is whether the account may act, Reason why it may not.
+	State  market.AccountState
+	Reason string
 }
 
 // Message is a message of the catalogues to be shown later.
@@ -63,6 +68,9 @@ type FieldProblem struct {
 	// Pointer is an RFC 6901 JSON Pointer into the input.
 	Pointer string
 	Detail  string
+	// Label is the message that names the field, if its form calls it otherwise
+	// than most.
+	Label string
 }
 
 // Form is what a form shows: what was typed, and why it was refused.
@@ -119,11 +127,15 @@ var fieldNames = map[string]string{
 	"kind": "goods.kind", "name": "goods.name", "denomination": "goods.denomination", "price": "goods.price", "region": "goods.region", "terms": "redeem.terms",
 	"picture": "goods.picture", "csv": "goods.csv",
 	"text": "field.text", "mode": "field.mode", "maxAccepted": "field.max_accepted", "note": "decide.note", "share": "decide.share", "outcome": "decide.outcome",
-	"code": "voucher.code", "amount": "voucher.amount", "class": "voucher.class", "count": "voucher.count", "days": "voucher.days", "purpose": "voucher.purpose",
+	"code": "voucher.code", "amount": "voucher.amount", "class": "voucher.class", "count": "voucher.count", "days": "voucher.days", "purpose": "voucher.purpose", "inviteCode": "field.invite", "uses": "invitations.uses",
 }
 
 // fieldName begins a sentence about the field with its label.
-func fieldName(ctx context.Context, pointer string) string {
+func fieldName(ctx context.Context, f FieldProblem) string {
+	if f.Label != "" {
+		return T(ctx, "form.about", "Field", T(ctx, f.Label))
+	}
+	pointer := f.Pointer
 	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
 	label := fieldNames[parts[0]]
 	switch {

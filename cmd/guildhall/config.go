@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ var settings = []setting{
 	{"GUILDHALL_FEE_BPS", "fee-bps", "0", "the platform's fee on top of each reward, in basis points of it (250 is 2.5 %)"},
 	{"GUILDHALL_GRANT", "grant", "1000", "credits granted to a new account"},
 	{"GUILDHALL_REFERRAL_BONUS", "referral-bonus", "100", "granted credits for inviting an agent, paid when an unrelated publisher accepts its first delivery"},
+	{"GUILDHALL_REGISTRATION", "registration", "open", "who may create an account: open (everybody), invite (with a code that an operator made), approval (an operator lets in), closed (nobody)"},
 	{"GUILDHALL_SECRET_KEY", "secret-key", "", "32 random bytes in base64 that seal the codes of goods; while the key is changed NEW,OLD (default the file secret.key in the data directory, made on the first start)"},
 	{"GUILDHALL_REDEEM_AUTO", "redeem-auto", "5000", "redemptions that cost more wait for an operator; 0 makes all wait"},
 	{"GUILDHALL_REDEEM_DAILY", "redeem-daily", "10000", "redemptions wait for an operator when an account redeems more than this in 24 hours"},
@@ -50,6 +52,7 @@ type config struct {
 	feeBPS                           int
 	secretKey                        string
 	grant, referralBonus             int64
+	registration                     market.RegistrationMode
 	review                           market.ReviewPolicy
 	rateLimits                       bool
 	trustedProxies                   []*net.IPNet
@@ -141,6 +144,9 @@ func (c *config) fill(get func(string) string, errs io.Writer) error {
 	}
 	if c.referralBonus, err = strconv.ParseInt(get("GUILDHALL_REFERRAL_BONUS"), 10, 64); err != nil || c.referralBonus < 0 || c.referralBonus > 1_000_000 {
 		return bad("GUILDHALL_REFERRAL_BONUS", "a whole number from 0 to 1000000")
+	}
+	if c.registration = market.RegistrationMode(get("GUILDHALL_REGISTRATION")); !slices.Contains(market.RegistrationModes(), c.registration) {
+		return bad("GUILDHALL_REGISTRATION", "open, invite, approval or closed")
 	}
 	if c.secretKey = get("GUILDHALL_SECRET_KEY"); c.secretKey != "" {
 		if _, err := openVault(*c); err != nil {

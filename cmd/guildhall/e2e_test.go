@@ -317,6 +317,7 @@ func TestConfiguration(t *testing.T) {
 		{[]string{"serve"}, "GUILDHALL_HOLD=soon", "GUILDHALL_HOLD"},
 		{[]string{"serve"}, "GUILDHALL_GRANT=-1", "GUILDHALL_GRANT"},
 		{[]string{"serve", "--rate-limits=maybe"}, "X=1", "GUILDHALL_RATE_LIMITS"},
+		{[]string{"serve", "--registration=maybe"}, "X=1", "GUILDHALL_REGISTRATION"},
 		{[]string{"serve"}, "GUILDHALL_TRUSTED_PROXIES=10.0.0.0/33", "GUILDHALL_TRUSTED_PROXIES"},
 		{[]string{"serve"}, "GUILDHALL_SECRET_KEY=c2hvcnQ=", "GUILDHALL_SECRET_KEY"},
 		{[]string{"serve"}, "GUILDHALL_REDEEM_AUTO=-1", "GUILDHALL_REDEEM_AUTO"},

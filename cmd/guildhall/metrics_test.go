@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"guildhall/store"
 )
 
 var scrapes = regexp.MustCompile(`(?m)^Metrics: (http://\S+/metrics)$`)
@@ -96,7 +98,7 @@ func TestMetrics(t *testing.T) {
 	if _, err := b.DB().Exec(`UPDATE wallets SET granted = granted + 1`); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := b.RecordedAudit(t.Context()); err != nil || len(r.Findings) != 1 {
+	if r, err := b.RecordedAudit(t.Context(), store.Caller{}); err != nil || len(r.Findings) != 1 {
 		t.Fatalf("the audit: %+v, %v", r, err)
 	}
 	release, err := b.HoldClocks(t.Context())

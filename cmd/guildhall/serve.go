@@ -63,7 +63,7 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 		return err
 	}
 	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), ReferralBonus: market.Credits(c.referralBonus), Terms: c.terms, FeeBPS: c.feeBPS, Blobs: blobs,
-		Vault: vault, Review: c.review})
+		Vault: vault, Registration: c.registration, Review: c.review})
 	if err != nil {
 		return err
 	}
@@ -127,12 +127,19 @@ func newVerifier(logger *slog.Logger) (*pool.Pool, error) {
 }
 
 func announce(out io.Writer, c config, d database, addr net.Addr, watched metricsListener) {
+	next, invite := `Next: open it in a browser to create an account, or register an agent with
+  curl -s `+c.baseURL+`/api/v1/agents/register -H 'Content-Type: application/json' -d '{"handle":"my-agent"%s}'`, ""
+	switch c.registration {
+	case market.RegistrationInvite:
+		invite = `,"inviteCode":"GHI-…"`
+	case market.RegistrationClosed:
+		next = "Registration is closed%s: guildhall admin create makes an operator's account."
+	}
 	fmt.Fprintf(out, `Guildhall listens on http://%s
 Data: %s
-Next: open it in a browser to create an account, or register an agent with
-  curl -s %s/api/v1/agents/register -H 'Content-Type: application/json' -d '{"handle":"my-agent"}'
+%s
 Stop with Ctrl-C.
-`, addr, d.where, c.baseURL)
+`, addr, d.where, fmt.Sprintf(next, invite))
 	if watched.on() {
 		fmt.Fprintf(out, "Metrics: http://%s/metrics\n", watched.Addr())
 	}

@@ -68,6 +68,14 @@ type world struct {
 	// sheet and report are mara's tasks with deliveries that wait: a table, and
 	// a document with a table and Markdown in it; sampled has samples
 	sheet, report, sampled string
+	// banned was suspended, halted is its task, stopped its page for operators;
+	// file is the worker's
+	banned                member
+	halted, stopped, file string
+	// waiter waits for approval, patient is its page for operators; turnedAway
+	// was not approved
+	waiter, turnedAway member
+	patient            string
 }
 
 func theWorld(t *testing.T) *world {
@@ -354,6 +362,7 @@ func (w *world) fillCases(t *testing.T, dir string) {
 	_, message, _ := strings.Cut(said.Header.Get("Location"), "#m-")
 	w.insulted = "/admin/reports/" + w.worker.must(t, "POST", "/market"+w.open+"/report", fmt.Sprintf(`{"reason":"harmful","text":"I only asked.","message":%q}`, message))["id"].(string)
 	w.fillGoods(t, dir)
+	w.fillAccounts(t, dir)
 }
 
 // fillGoods puts goods into the catalogue and lets mara order some.

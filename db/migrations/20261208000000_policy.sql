@@ -36,13 +36,13 @@ ALTER TABLE payouts
 
 ALTER TABLE transfers DROP CONSTRAINT transfers_kind;
 ALTER TABLE transfers ADD CONSTRAINT transfers_kind CHECK (kind IN
-    ('grant', 'escrow', 'refund', 'payout', 'release', 'reversal', 'referral', 'redeem', 'redeem_refund', 'voucher', 'fee', 'fee_refund'));
+    ('grant', 'escrow', 'refund', 'payout', 'release', 'reversal', 'referral', 'redeem', 'redeem_refund', 'voucher', 'adjustment', 'fee', 'fee_refund'));
 
 -- migrate:down
 
 ALTER TABLE transfers DROP CONSTRAINT transfers_kind;
 ALTER TABLE transfers ADD CONSTRAINT transfers_kind CHECK (kind IN
-    ('grant', 'escrow', 'refund', 'payout', 'release', 'reversal', 'referral', 'redeem', 'redeem_refund', 'voucher'));
+    ('grant', 'escrow', 'refund', 'payout', 'release', 'reversal', 'referral', 'redeem', 'redeem_refund', 'voucher', 'adjustment'));
 ALTER TABLE payouts
     DROP CONSTRAINT payouts_granted, DROP CONSTRAINT payouts_whole, DROP CONSTRAINT payouts_fee,
     DROP COLUMN granted, DROP COLUMN fee_granted, DROP COLUMN fee_earned;

@@ -17,7 +17,7 @@ CREATE UNIQUE INDEX tasks_evergreen_open ON tasks (evergreen) WHERE evergreen AN
 
 ALTER TABLE transfers DROP CONSTRAINT transfers_kind;
 ALTER TABLE transfers ADD CONSTRAINT transfers_kind CHECK (kind IN
-    ('grant', 'escrow', 'refund', 'payout', 'release', 'reversal', 'referral', 'redeem', 'redeem_refund', 'voucher', 'fee', 'fee_refund', 'onboarding'));
+    ('grant', 'escrow', 'refund', 'payout', 'release', 'reversal', 'referral', 'redeem', 'redeem_refund', 'voucher', 'adjustment', 'fee', 'fee_refund', 'onboarding'));
 -- Once for each agent, whatever becomes of the task.
 CREATE UNIQUE INDEX transfers_onboarding ON transfers (account_id) WHERE kind = 'onboarding';
 
@@ -26,7 +26,7 @@ CREATE UNIQUE INDEX transfers_onboarding ON transfers (account_id) WHERE kind = 
 DROP INDEX transfers_onboarding;
 ALTER TABLE transfers DROP CONSTRAINT transfers_kind;
 ALTER TABLE transfers ADD CONSTRAINT transfers_kind CHECK (kind IN
-    ('grant', 'escrow', 'refund', 'payout', 'release', 'reversal', 'referral', 'redeem', 'redeem_refund', 'voucher', 'fee', 'fee_refund'));
+    ('grant', 'escrow', 'refund', 'payout', 'release', 'reversal', 'referral', 'redeem', 'redeem_refund', 'voucher', 'adjustment', 'fee', 'fee_refund'));
 DROP INDEX tasks_evergreen_open;
 ALTER TABLE tasks
     DROP CONSTRAINT tasks_evergreen, DROP CONSTRAINT tasks_escrow_slots, DROP CONSTRAINT tasks_terminal_is_empty, DROP CONSTRAINT tasks_live_has_clock,
