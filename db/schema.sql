@@ -208,6 +208,7 @@ END) STORED NOT NULL,
     registered_from cidr,
     verified_at timestamp with time zone,
     established_at timestamp with time zone,
+    held_until timestamp with time zone,
     CONSTRAINT accounts_established CHECK (((established_at IS NULL) OR (verified_at IS NOT NULL))),
     CONSTRAINT accounts_handle CHECK ((handle ~ '^[a-z0-9][a-z0-9-]{1,30}[a-z0-9]$'::text)),
     CONSTRAINT accounts_kind CHECK ((kind = ANY (ARRAY['human'::text, 'agent'::text, 'platform'::text]))),
@@ -338,6 +339,26 @@ CREATE TABLE public.deliveries (
     CONSTRAINT deliveries_own_clock CHECK (((due_at IS NULL) OR (claim_id IS NULL))),
     CONSTRAINT deliveries_reviewed CHECK (((state = ANY (ARRAY['accepted'::text, 'rejected'::text, 'reversed'::text])) = (review IS NOT NULL))),
     CONSTRAINT deliveries_state CHECK ((state = ANY (ARRAY['pending'::text, 'accepted'::text, 'rejected'::text, 'withdrawn'::text, 'failed'::text, 'not_selected'::text, 'reversed'::text])))
+);
+
+CREATE TABLE public.flags (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    kind text NOT NULL,
+    evidence jsonb NOT NULL,
+    raised_by uuid,
+    reason text DEFAULT ''::text NOT NULL,
+    raised_at timestamp with time zone NOT NULL,
+    hold_until timestamp with time zone NOT NULL,
+    outcome text,
+    decided_at timestamp with time zone,
+    decided_by uuid,
+    note text DEFAULT ''::text NOT NULL,
+    CONSTRAINT flags_decided CHECK (((outcome IS NULL) = (decided_at IS NULL))),
+    CONSTRAINT flags_decider CHECK (((decided_by IS NULL) = ((outcome IS NULL) OR (outcome = 'lapsed'::text)))),
+    CONSTRAINT flags_kind CHECK ((kind = ANY (ARRAY['circular'::text, 'related'::text, 'instant'::text, 'concentration'::text, 'signups'::text, 'operator'::text]))),
+    CONSTRAINT flags_operator CHECK (((kind = 'operator'::text) = (raised_by IS NOT NULL))),
+    CONSTRAINT flags_outcome CHECK ((outcome = ANY (ARRAY['released'::text, 'extended'::text, 'frozen'::text, 'lapsed'::text])))
 );
 
 CREATE TABLE public.goods (
@@ -793,6 +814,9 @@ ALTER TABLE ONLY public.claims
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.flags
+    ADD CONSTRAINT flags_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.goods_codes
     ADD CONSTRAINT goods_codes_fingerprint_key UNIQUE (fingerprint);
 
@@ -902,6 +926,8 @@ CREATE INDEX accounts_from_old ON public.accounts USING btree (id) WHERE (regist
 
 CREATE INDEX accounts_handle_prefix ON public.accounts USING btree (handle text_pattern_ops);
 
+CREATE INDEX accounts_held ON public.accounts USING btree (held_until) WHERE (held_until IS NOT NULL);
+
 CREATE INDEX accounts_referred ON public.accounts USING btree (referred_by, id) WHERE (referred_by IS NOT NULL);
 
 CREATE INDEX accounts_registered_from ON public.accounts USING btree (registered_from, id) WHERE (registered_from IS NOT NULL);
@@ -949,6 +975,14 @@ CREATE INDEX deliveries_rejected ON public.deliveries USING btree (task_id) WHER
 CREATE INDEX deliveries_task ON public.deliveries USING btree (task_id, id);
 
 CREATE INDEX deliveries_worker ON public.deliveries USING btree (worker_id, task_id);
+
+CREATE INDEX flags_account ON public.flags USING btree (account_id, id);
+
+CREATE INDEX flags_decided_at ON public.flags USING btree (decided_at, id) WHERE (outcome IS NOT NULL);
+
+CREATE UNIQUE INDEX flags_live ON public.flags USING btree (account_id, kind) WHERE ((outcome IS NULL) OR (outcome = ANY (ARRAY['extended'::text, 'frozen'::text])));
+
+CREATE INDEX flags_open ON public.flags USING btree (id) WHERE (outcome IS NULL);
 
 CREATE INDEX goods_codes_free ON public.goods_codes USING btree (good_id, expires_at, id) WHERE (order_id IS NULL);
 
@@ -1101,6 +1135,15 @@ ALTER TABLE ONLY public.deliveries
 
 ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_worker_fkey FOREIGN KEY (worker_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.flags
+    ADD CONSTRAINT flags_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.flags
+    ADD CONSTRAINT flags_decided_by_fkey FOREIGN KEY (decided_by) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.flags
+    ADD CONSTRAINT flags_raised_by_fkey FOREIGN KEY (raised_by) REFERENCES public.accounts(id);
 
 ALTER TABLE ONLY public.goods_codes
     ADD CONSTRAINT goods_codes_good_fkey FOREIGN KEY (good_id) REFERENCES public.goods(id);

@@ -114,6 +114,9 @@ func (h *Handlers) accountFileView(ctx context.Context, r *request) (views.Accou
 	if v.Activity, err = h.Store.Activity(ctx, id); err != nil {
 		return v, err
 	}
+	if v.Flags, err = h.Store.FlagsOf(ctx, id, 10); err != nil {
+		return v, err
+	}
 	v.Log, err = h.Store.AdminActions(ctx, string(id), maxLog)
 	return v, err
 }

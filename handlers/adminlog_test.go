@@ -106,6 +106,14 @@ var deeds = map[string]func(*testing.T, *office) (subject string, body map[strin
 		o.want(t, 200, o.call(t, o.key, "POST", "/api/v1/admin/accounts/"+id+"/verify", map[string]any{"reason": "We have met."}))
 		return id, map[string]any{"reason": "It was another."}, market.ActionUnverified
 	},
+	"POST /admin/accounts/:aid/flag": func(t *testing.T, o *office) (string, map[string]any, string) {
+		return o.account(t, o.register(t)), map[string]any{"reason": "It copies."}, market.ActionFlagRaised
+	},
+	"POST /admin/flags/:fid/decide": func(t *testing.T, o *office) (string, map[string]any, string) {
+		id := o.account(t, o.register(t))
+		f := o.want(t, 201, o.call(t, o.key, "POST", "/api/v1/admin/accounts/"+id+"/flag", map[string]any{"reason": "It copies."}))
+		return f.at("id").(string), map[string]any{"outcome": "extended", "days": 3, "note": "Wait."}, market.ActionFlagDecided
+	},
 	"POST /admin/onboarding": setTheChallenge,
 	"PUT /admin/onboarding":  setTheChallenge,
 	"POST /admin/onboarding/off": func(t *testing.T, o *office) (string, map[string]any, string) {

@@ -16,7 +16,7 @@ import (
 // agent has done it; for people who ask for its skill.
 func (h *Handlers) firstTask(r *request, f market.Filter) (*market.Task, error) {
 	asked := slices.Contains(f.Skills, market.OnboardingSkill)
-	if f.After != nil || f.Query != "" || f.Protected || f.Mode == market.ModeExclusive || r.visitor != nil && !asked {
+	if f.After != nil || f.Query != "" || f.Protected || f.Mode == market.ModeExclusive || r.page && !asked {
 		return nil, nil
 	}
 	t, err := h.onboarding.get(r.ctx())
@@ -24,7 +24,7 @@ func (h *Handlers) firstTask(r *request, f market.Filter) (*market.Task, error) 
 		f.MinReward > int64(t.Reward) || f.MaxReward > 0 && f.MaxReward < int64(t.Reward) {
 		return nil, err
 	}
-	if r.visitor != nil || r.actor.Account == "" {
+	if r.page || r.actor.Account == "" {
 		if len(f.Skills) > 0 && !asked {
 			return nil, nil
 		}

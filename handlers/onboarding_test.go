@@ -130,11 +130,14 @@ func TestOperatorsChangeTheChallenge(t *testing.T) {
 	page.says(t, ".ticket", "No deadline")
 	page.says(t, ".ticket", "Paid by the platform")
 	page.says(t, ".ticket", "once for each agent")
-	if found := judge.get(t, "/market?skills=onboarding"); found.doc.Find(".tasks .task").Length() != 1 {
-		t.Error("people who ask for its skill do not find the challenge")
-	}
-	if found := judge.get(t, "/market"); strings.Contains(found.text, "Onboarding challenge") {
-		t.Error("people who only look around meet the challenge")
+	stranger := s.browser(t)
+	for _, who := range []*browser{judge, stranger} {
+		if found := who.get(t, "/market?skills=onboarding"); found.doc.Find(".tasks .task").Length() != 1 {
+			t.Error("people who ask for its skill do not find the challenge")
+		}
+		if found := who.get(t, "/market"); strings.Contains(found.text, "Onboarding challenge") {
+			t.Error("people who only look around meet the challenge")
+		}
 	}
 	s.want(t, 200, s.call(t, key, "DELETE", "/api/v1/admin/onboarding", nil))
 	if r := s.call(t, key, "DELETE", "/api/v1/admin/onboarding", nil); r.status != 409 || r.code() != "already_done" {

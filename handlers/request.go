@@ -87,6 +87,8 @@ type request struct {
 	faults []market.FieldError
 	// multipart is the boundary of a form with files that is still to be read.
 	multipart string
+	// page says that people ask, not programs.
+	page bool
 	// visitor is who looks at a page, nil for a stranger.
 	visitor *views.Visitor
 	// banned says that the visitor's account is suspended.
@@ -102,7 +104,7 @@ func (r *request) ctx() context.Context { return r.echo.Request().Context() }
 // handler and writes its answer.
 func (h *Handlers) adapt(rt route) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		r := &request{echo: c}
+		r := &request{echo: c, page: rt.page}
 		matched(r.ctx(), rt)
 		a, err := h.run(rt, r)
 		switch {
@@ -151,7 +153,7 @@ func (h *Handlers) identify(rt route, r *request) (err error) {
 	switch {
 	case rt.page:
 		return h.identifyVisitor(rt, r)
-	case rt.auth == key || rt.auth == operator || rt.optional && r.echo.Request().Header.Get("Authorization") != "":
+	case rt.auth == key || rt.auth == operator || rt.optional && bearer(r.echo.Request()) != "":
 		id, did := r.echo.Param("id"), r.echo.Param("did")
 		if rt.method == http.MethodGet {
 			id = ""

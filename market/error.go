@@ -149,6 +149,7 @@ var (
 	ErrPriceChanged          = sentinel(KindConflict, "price_changed")
 	ErrOutOfStock            = sentinel(KindConflict, "out_of_stock")
 	ErrCodeUnreadable        = sentinel(KindUnavailable, "code_unreadable")
+	ErrCreditsFrozen         = sentinel(KindForbidden, "credits_frozen")
 	ErrOrderDecided          = sentinel(KindConflict, "order_decided")
 	ErrOrderPending          = sentinel(KindConflict, "order_pending")
 	ErrOrderRefused          = sentinel(KindConflict, "order_refused")

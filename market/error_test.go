@@ -10,7 +10,7 @@ import (
 // none is taken away or renamed.
 const contractCodes = `
 account_suspended already_done appeal_closed approval_pending approval_refused attempts_exhausted books_differ
-case_closed claim_limit claim_paused claim_stale clarification_used code_unreadable cross_origin
+case_closed claim_limit claim_paused claim_stale clarification_used code_unreadable credits_frozen cross_origin
 database_unavailable delivery_not_pending delivery_pending email_taken files_unavailable forbidden
 good_changed handle_taken idempotency_in_progress idempotency_key_malformed idempotency_key_required
 idempotency_key_reused insufficient_credits internal invalid invite_invalid invite_required login_failed

@@ -220,8 +220,10 @@ type Redeemer struct {
 	Recent int64
 	Spent  Credits
 	// Flagged says that an operator has taken back a payout of the account, or
-	// is being asked to.
+	// is being asked to, or that there is a flag.
 	Flagged bool
+	// Frozen says that an operator has frozen what it has.
+	Frozen bool
 }
 
 // MayRedeem reports whether the actor may redeem: people and agents for
@@ -238,6 +240,8 @@ func Redeem(a Actor, g Good, price Credits, have Redeemer, policy ReviewPolicy, 
 	switch {
 	case !a.MayRedeem():
 		return Order{}, Transfer{}, ErrForbidden
+	case have.Frozen:
+		return Order{}, Transfer{}, ErrCreditsFrozen
 	case !g.Offered:
 		return Order{}, Transfer{}, ErrNotOffered
 	case g.Price != price:
@@ -370,6 +374,9 @@ const (
 	ActionVouchersMade    = "vouchers_made"
 	ActionVouchersRevoked = "vouchers_revoked"
 
+	ActionFlagRaised  = "account_flagged"
+	ActionFlagDecided = "flag_decided"
+
 	ActionChallengeSet = "challenge_set"
 	ActionChallengeOff = "challenge_off"
 
@@ -394,5 +401,5 @@ func AdminActions() []string {
 	return []string{ActionGoodCreated, ActionGoodChanged, ActionCodesImported, ActionOrderApproved, ActionOrderRefused, ActionVouchersMade, ActionVouchersRevoked,
 		ActionCaseDecided, ActionReportDecided, ActionBooksRecomputed, ActionInvitationsMade, ActionInvitationsRevoked,
 		ActionAccountApproved, ActionAccountRefused, ActionAccountSuspended, ActionAccountUnsuspended, ActionWalletAdjusted,
-		ActionChallengeSet, ActionChallengeOff, ActionVerified, ActionUnverified}
+		ActionChallengeSet, ActionChallengeOff, ActionVerified, ActionUnverified, ActionFlagRaised, ActionFlagDecided}
 }

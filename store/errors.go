@@ -38,6 +38,7 @@ var byConstraint = map[string]error{
 	"report_decisions_pkey":      market.ErrAlreadyDone,
 	"transfers_onboarding":       market.ErrAlreadyDone,
 	"tasks_evergreen_open":       errRaceLost,
+	"flags_live":                 market.ErrAlreadyDone,
 	"cases_once":                 market.ErrAlreadyDone,
 	"goods_codes_good_fkey":      market.ErrNotFound,
 }

@@ -82,9 +82,8 @@ func (s *Store) funds(ctx context.Context, id market.AccountID) (market.Funds, e
 }
 
 // release moves due payouts from pending into their wallets, at most limit,
-// those of one account or (with an empty id) of any. Those of suspended
-// accounts stay. It may run on several
-// nodes at once: each takes payouts that no other has locked.
+// those of one account or (with an empty id) of any. Those of accounts that are
+// suspended or flagged stay. It may run on several nodes at once: each takes payouts that no other has locked.
 func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (int, error) {
 	now := s.now()
 	var released int
@@ -92,7 +91,7 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 		WITH due AS (
 			SELECT id FROM payouts
 			WHERE state = 'pending' AND available_at <= $1 AND ($2::uuid IS NULL OR account_id = $2::uuid)
-				AND account_id NOT IN (SELECT id FROM accounts WHERE state = 'suspended')
+				AND account_id NOT IN (SELECT id FROM accounts WHERE state = 'suspended' UNION ALL SELECT id FROM accounts WHERE held_until > $1)
 			ORDER BY available_at, id
 			LIMIT $3
 			FOR UPDATE SKIP LOCKED
@@ -130,7 +129,8 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 // Wallet is what the account owns now. Payouts whose hold is over count as
 // available even before the sweep has moved them. All is of one moment, because
 // it is one statement: while a payout matures it is in one place or the other.
-// A suspended account's are all held.
+// A suspended account's are all held, a flagged one's while
+// the flag holds them.
 func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet, error) {
 	now := s.now()
 	var rows []struct {
@@ -140,6 +140,8 @@ func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet,
 		// Redeemed leaves out what was given back.
 		Redeemed market.Credits `db:"redeemed"`
 		Stopped  bool           `db:"stopped"`
+		// HeldUntil is until when flags hold what is to come.
+		HeldUntil *time.Time `db:"held_until"`
 		heldRow
 	}
 	err := s.db.SelectContext(ctx, &rows, `
@@ -147,13 +149,14 @@ func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet,
 			(SELECT COALESCE(sum(t.escrow_granted + t.escrow_earned), 0)::bigint FROM tasks t
 			 WHERE t.publisher_id = $1 AND t.due_at IS NOT NULL) AS escrow,
 			EXISTS (SELECT 1 FROM accounts a WHERE a.id = $1 AND a.state = 'suspended') AS stopped,
+			(SELECT held_until FROM accounts a WHERE a.id = $1 AND held_until > $2) AS held_until,
 			(SELECT COALESCE(sum(o.price), 0)::bigint FROM redemptions o
 			 WHERE o.account_id = $1 AND o.state <> 'refused') AS redeemed,
 			p.id, p.task_id, p.delivery_id, p.amount, p.class, p.granted AS kept, p.available_at, p.hold_reason
 		FROM wallets w
 		LEFT JOIN payouts p ON p.account_id = w.account_id AND p.state = 'pending'
 		WHERE w.account_id = $1
-		ORDER BY p.available_at, p.id`, id)
+		ORDER BY p.available_at, p.id`, id, now)
 	if err != nil {
 		return market.Wallet{}, translate(err)
 	}
@@ -163,14 +166,17 @@ func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet,
 	w := market.Wallet{Granted: rows[0].Granted, EarnedAvailable: rows[0].Earned, Escrow: rows[0].Escrow, Redeemed: rows[0].Redeemed}
 	for _, r := range rows {
 		if r.ID != nil {
-			hold(&w, r.payout(id), r.Stopped, now)
+			hold(&w, r.payout(id), r.Stopped, r.HeldUntil, now)
 		}
 	}
 	return w, nil
 }
 
 // hold adds a pending payout to the wallet of its owner, who may be stopped.
-func hold(w *market.Wallet, p market.Payout, stopped bool, now time.Time) {
+func hold(w *market.Wallet, p market.Payout, stopped bool, until *time.Time, now time.Time) {
+	if until != nil && until.After(p.AvailableAt) {
+		p.AvailableAt, p.HoldReason = *until, market.HoldFlag
+	}
 	if stopped && p.HoldReason == market.HoldSettlement {
 		p.HoldReason = market.HoldSuspended
 	}

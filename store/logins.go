@@ -71,7 +71,7 @@ func (s *Store) Visitor(ctx context.Context, id market.AccountID, began time.Tim
 	err := s.db.GetContext(ctx, &row, `
 		SELECT a.kind, a.handle, a.operator, `+stateColumns+`, w.granted + w.earned + COALESCE((
 			SELECT sum(p.amount) FROM payouts p
-			WHERE p.account_id = a.id AND p.state = 'pending' AND p.available_at <= $2), 0)::bigint AS spendable
+			WHERE p.account_id = a.id AND p.state = 'pending' AND p.available_at <= $2 AND (a.held_until IS NULL OR a.held_until <= $2)), 0)::bigint AS spendable
 		FROM accounts a
 		JOIN wallets w ON w.account_id = a.id
 		JOIN logins l ON l.account_id = a.id

@@ -94,14 +94,16 @@ const selectRedeemer = `
 		EXISTS (SELECT 1 FROM payouts WHERE account_id = $1 AND state = 'reversed')
 		OR EXISTS (SELECT 1 FROM cases k JOIN deliveries d ON d.id = k.delivery_id
 			WHERE k.kind = 'objection' AND k.closed_at IS NULL AND d.worker_id = $1)
+		OR EXISTS (SELECT 1 FROM flags f WHERE f.account_id = $1 AND f.hold_until > $3 AND f.outcome IS DISTINCT FROM 'released'),
+		EXISTS (SELECT 1 FROM flags f WHERE f.account_id = $1 AND f.outcome = 'frozen')
 	FROM redemptions WHERE account_id = $1`
 
 func redeemerArgs(id market.AccountID, now time.Time) []any {
-	return []any{string(id), now.Add(-market.VelocityWindow)}
+	return []any{string(id), now.Add(-market.VelocityWindow), now}
 }
 
 func scanRedeemer(row pgx.Row, r *market.Redeemer) error {
-	return row.Scan(&r.Fulfilled, &r.Recent, &r.Spent, &r.Flagged)
+	return row.Scan(&r.Fulfilled, &r.Recent, &r.Spent, &r.Flagged, &r.Frozen)
 }
 
 // maxTakes bounds how often an order looks again for a code that others have

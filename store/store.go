@@ -58,6 +58,8 @@ type Store struct {
 	opts Options
 	// holding is set while this store holds the clocks of all others.
 	holding atomic.Bool
+	// flagNext is when to look for what is to be flagged again, in Unix seconds.
+	flagNext atomic.Int64
 	// establishNext is when to look for established accounts again, in Unix
 	// seconds.
 	establishNext atomic.Int64

@@ -17,7 +17,7 @@ import (
 const sweepBatch = 200
 
 // Sweep lets every clock act that has run out, at most about limit times,
-// counts new outcomes into reputations, finds who is established, and forgets idempotency keys and
+// counts new outcomes into reputations, finds who is established and what is to be flagged, and forgets idempotency keys and
 // sessions that are over. A task whose next clock has run out as well is taken
 // again, so that one pass catches up with any downtime. It may run on several nodes at once: each takes tasks and payouts
 // that no other has. It returns how much it did: nothing while another store
@@ -44,7 +44,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 		done += n
 		failed = append(failed, err)
 	}
-	failed = append(failed, s.foldAll(ctx), s.sealAll(ctx), s.establish(ctx))
+	failed = append(failed, s.foldAll(ctx), s.sealAll(ctx), s.establish(ctx), s.raiseFlags(ctx))
 	_, err := s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
 	failed = append(failed, translate(err))
 	failed = append(failed, s.collect(ctx, limit), s.forgetNetworks(ctx))
@@ -53,15 +53,17 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 }
 
 // Lag is for how long the oldest thing has been due that a sweep has not
-// settled yet: a task's clock, a payout or a case; 0 if nothing is due.
+// settled yet: a task's clock, a payout that nothing holds, or a case; 0 if
+// nothing is due.
 func (s *Store) Lag(ctx context.Context) (time.Duration, error) {
 	var oldest *time.Time
 	now := s.now()
 	err := s.db.GetContext(ctx, &oldest, `
 		SELECT LEAST(
 			(SELECT min(due_at) FROM tasks WHERE due_at IS NOT NULL),
-			(SELECT min(available_at) FROM payouts WHERE state = 'pending'),
-			(SELECT min(due_at) FROM cases WHERE closed_at IS NULL))`)
+			(SELECT min(available_at) FROM payouts WHERE state = 'pending' AND account_id NOT IN (
+				SELECT id FROM accounts WHERE state = 'suspended' UNION ALL SELECT id FROM accounts WHERE held_until > $1)),
+			(SELECT min(due_at) FROM cases WHERE closed_at IS NULL))`, now)
 	if err != nil || oldest == nil || oldest.After(now) {
 		return 0, translate(err)
 	}

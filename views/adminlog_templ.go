@@ -638,7 +638,7 @@ func subjectPath(a market.AdminAction) string {
 	}
 	kind, _, _ := strings.Cut(a.Action, "_")
 	folder := map[string]string{"good": "/admin/goods/", "codes": "/admin/goods/", "order": "/admin/redemptions/", "vouchers": "/admin/vouchers#",
-		"case": "/admin/cases/", "report": "/admin/reports/", "account": "/admin/accounts/", "challenge": "/tasks/", "wallet": "/admin/accounts/", "invitations": "/admin/invitations#"}[kind]
+		"case": "/admin/cases/", "report": "/admin/reports/", "account": "/admin/accounts/", "challenge": "/tasks/", "flag": "/admin/flags/", "wallet": "/admin/accounts/", "invitations": "/admin/invitations#"}[kind]
 	if folder == "" {
 		return ""
 	}

@@ -19,11 +19,13 @@ func (w *world) fillAccounts(t *testing.T, dir string) {
 		}
 		return "/admin/accounts/" + string(a.ID)
 	}
-	judge := func(path string, form url.Values) {
+	judge := func(path string, form url.Values) string {
 		form.Set("idempotencyKey", rand.Text())
-		if res := w.judge.post(t, path, form); res.StatusCode != http.StatusSeeOther {
+		res := w.judge.post(t, path, form)
+		if res.StatusCode != http.StatusSeeOther {
 			t.Fatalf("%s: %s", path, res.Status)
 		}
+		return res.Header.Get("Location")
 	}
 	w.banned = join(t, w.url, "hasty-buyer")
 	w.halted = w.banned.publish(t, wordsTask("Translate a stranger's letters", 20, false))
@@ -40,6 +42,14 @@ func (w *world) fillAccounts(t *testing.T, dir string) {
 	w.turnedAway = turned
 	if res := w.judge.post(t, "/admin/invitations", url.Values{"count": {"5"}, "uses": {"2"}, "days": {"14"}, "purpose": {"Evening course"}, "idempotencyKey": {rand.Text()}}); res.StatusCode != http.StatusCreated {
 		t.Fatalf("make invitations: %s", res.Status)
+	}
+	w.flag = judge(w.stopped+"/flag", url.Values{"reason": {"Three agents say that it asked for passwords; see the reports of its tasks."}})
+	// What a rule would find in a month.
+	if _, err := s.DB().Exec(`
+		INSERT INTO flags (id, account_id, kind, evidence, raised_at, hold_until)
+		SELECT gen_random_uuid(), id, 'circular', '{"others":["ink-well","paper-mill"],"credits":420}', now(), now()
+		FROM accounts WHERE handle = $1`, w.turnedAway.handle); err != nil {
+		t.Fatal(err)
 	}
 	judge(w.file+"/adjust", url.Values{"amount": {"-5"}, "class": {"granted"}, "reason": {"Granted twice."}})
 }

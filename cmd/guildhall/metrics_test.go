@@ -106,7 +106,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	if _, err := b.DB().Exec(`UPDATE tasks SET due_at = now() - interval '1 hour'`); err != nil {
+	if _, err := b.DB().Exec(`UPDATE tasks SET due_at = now() - interval '1 hour' WHERE due_at IS NOT NULL`); err != nil {
 		t.Fatal(err)
 	}
 	settled := got["guildhall_sweep_items_total"]

@@ -72,6 +72,8 @@ type world struct {
 	// file is the worker's
 	banned                member
 	halted, stopped, file string
+	// flag is the page of a flag of it
+	flag string
 	// waiter waits for approval, patient is its page for operators; turnedAway
 	// was not approved
 	waiter, turnedAway member
