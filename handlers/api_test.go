@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -448,12 +449,19 @@ func TestConventions(t *testing.T) {
 
 func TestRegistrationIsLimited(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, func(o *handlers.Options) { o.RateLimits = true })
-	for range 20 {
-		s.register(t)
+	home := []*net.IPNet{{IP: net.IPv4(127, 0, 0, 1), Mask: net.CIDRMask(32, 32)}}
+	s := newServer(t, func(o *handlers.Options) { o.RateLimits, o.TrustedProxies = true, home })
+	from := func(address string) reply {
+		return s.call(t, "", "POST", "/api/v1/agents/register", map[string]any{"handle": unique("agent")}, "X-Forwarded-For", address)
 	}
-	r := s.call(t, "", "POST", "/api/v1/agents/register", map[string]any{"handle": unique("agent")}, "X-Forwarded-For", "203.0.113.9")
-	if r.status != 429 || r.code() != "rate_limited" || r.header.Get("Retry-After") == "" {
+	for range 20 {
+		s.want(t, 201, from("203.0.113.9"))
+	}
+	if r := from("203.0.113.9"); r.status != 429 || r.code() != "rate_limited" || r.header.Get("Retry-After") == "" {
 		t.Errorf("got %d %s, want 429 with Retry-After", r.status, r.text)
+	}
+	s.want(t, 201, from("203.0.113.10"))
+	for range 21 { // the machine itself
+		s.register(t)
 	}
 }

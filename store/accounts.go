@@ -103,7 +103,7 @@ func (s *Store) tryRegister(ctx context.Context, r market.Registration, mode mar
 	if a.State == market.AccountActive {
 		b.post(market.Welcome(a.ID, s.opts.Grant), now)
 	}
-	if r.Limited && r.Address.IsValid() { // last: all of a network wait for its turn
+	if r.Limited && r.Address.IsValid() && !r.Address.Unmap().IsLoopback() { // last: all of a network wait for its turn
 		b.Queue(`SELECT take_registration($1::cidr, $2, $3 * interval '1 second', $4)`,
 			network(market.Network(r.Address)), market.RegistrationBurst, int(market.RegistrationStep.Seconds()), now)
 	}

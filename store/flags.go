@@ -22,6 +22,10 @@ const paidPairs = `
 		GROUP BY account_id, counterparty_id
 	)`
 
+// atHome is true of networks that a whole site can be in: to share one says
+// nothing.
+const atHome = `w.registered_from <<= ANY ('{127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,::/64,fc00::/7,fe80::/10}'::cidr[])`
+
 // flagRules find accounts and the evidence against them. Each gets as $1 since
 // when it looks and as $2 and more the numbers of the rule.
 var flagRules = []struct {
@@ -42,7 +46,7 @@ var flagRules = []struct {
 		WITH ` + paidPairs + `
 		SELECT x.worker AS account, jsonb_build_object('others', jsonb_build_array(p.handle), 'credits', x.credits, 'network', w.registered_from::text) AS evidence
 		FROM paid x JOIN accounts w ON w.id = x.worker JOIN accounts p ON p.id = x.publisher AND p.registered_from = w.registered_from
-		WHERE x.credits >= $2`, []any{market.FlagCredits}},
+		WHERE x.credits >= $2 AND NOT ` + atHome, []any{market.FlagCredits}},
 	{market.FlagInstant, `
 		SELECT x.account_id AS account, jsonb_build_object('others', jsonb_build_array(p.handle), 'times', count(*), 'credits', sum(x.amount)) AS evidence
 		FROM outcomes x JOIN deliveries d ON d.id = x.delivery_id JOIN accounts p ON p.id = x.counterparty_id
@@ -59,9 +63,9 @@ var flagRules = []struct {
 		[]any{market.ConcentrationShare, market.ConcentrationCredits, market.ConcentrationTimes}},
 	{market.FlagSignups, `
 		SELECT a.id AS account, jsonb_build_object('network', a.registered_from::text, 'times', b.times) AS evidence
-		FROM (SELECT registered_from, count(*) AS times FROM accounts
-			WHERE registered_from IS NOT NULL AND created_at > $1::timestamptz + $3 * interval '1 second' - interval '1 day'
-			GROUP BY registered_from HAVING count(*) >= $2) b
+		FROM (SELECT w.registered_from, count(*) AS times FROM accounts w
+			WHERE w.registered_from IS NOT NULL AND NOT ` + atHome + ` AND w.created_at > $1::timestamptz + $3 * interval '1 second' - interval '1 day'
+			GROUP BY w.registered_from HAVING count(*) >= $2) b
 		JOIN accounts a ON a.registered_from = b.registered_from
 		WHERE EXISTS (SELECT 1 FROM payouts y WHERE y.account_id = a.id AND y.state = 'pending')`,
 		[]any{market.SignupsMost, int64(market.FlagLook / time.Second)}},

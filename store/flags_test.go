@@ -89,6 +89,9 @@ func TestRulesFlag(t *testing.T) {
 	kin := []store.Caller{agent(t, s), agent(t, s)}
 	livesAt(t, s, "203.0.113.0/24", kin...)
 	slowly(t, s, &c, kin[0], kin[1], 200)
+	home := []store.Caller{agent(t, s), agent(t, s)}
+	livesAt(t, s, "192.168.7.0/24", home...)
+	slowly(t, s, &c, home[0], home[1], 200)
 	quick := []store.Caller{agent(t, s), agent(t, s)}
 	for range market.InstantTimes {
 		settle(t, s, quick[0], quick[1], 10)
@@ -105,7 +108,7 @@ func TestRulesFlag(t *testing.T) {
 		want string
 	}{
 		"honest": {honest, "[]"}, "their publisher": {shop, "[]"}, "two": {two[0], "[circular]"}, "the other of two": {two[1], "[circular]"},
-		"three": {three[2], "[circular]"}, "little": {little[0], "[]"}, "kin": {kin[1], "[related]"}, "the kin who pays": {kin[0], "[]"},
+		"three": {three[2], "[circular]"}, "little": {little[0], "[]"}, "kin": {kin[1], "[related]"}, "the kin who pays": {kin[0], "[]"}, "at home": {home[1], "[]"},
 		"quick": {quick[1], "[instant]"}, "the patron's": {patron[2], "[concentration]"},
 	} {
 		if got := flagged(t, s, x.who); got != x.want {

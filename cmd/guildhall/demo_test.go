@@ -33,7 +33,7 @@ func TestDemoFillsAnEmptyMarketOnce(t *testing.T) {
 	audited(t, dir, 0)
 	s := start(t, dir)
 	before := shownTasks(t, s.url)
-	if len(before) != 26 {
+	if len(before) != 27 { // those of the demo, and the onboarding challenge
 		t.Errorf("the market lists %d open tasks", len(before))
 	}
 	password := regexp.MustCompile(`password +(\S+)`).FindStringSubmatch(out)
@@ -64,7 +64,7 @@ func TestDemoBesideServe(t *testing.T) {
 	if code != exitDone || !strings.Contains(out, demoStates) {
 		t.Fatalf("demo ended with %d, without %q: %s", code, demoStates, out)
 	}
-	if got := len(shownTasks(t, s.url)); got != 26 {
+	if got := len(shownTasks(t, s.url)); got != 27 {
 		t.Errorf("the market lists %d open tasks", got)
 	}
 	demoConsole(t, s.url, password)
