@@ -289,6 +289,7 @@ func TestEveryPageIsWhole(t *testing.T) {
 	for _, key := range []string{owner, worker} {
 		rid = s.want(t, 201, s.call(t, key, "POST", "/api/v1/market/tasks/"+id+"/report", map[string]any{"reason": "other", "text": hostile})).at("id").(string)
 	}
+	fid := s.want(t, 201, s.call(t, s.operatorKey(t), "POST", "/api/v1/admin/accounts/"+s.account(t, worker)+"/flag", map[string]any{"reason": hostile})).at("id").(string)
 	good := strings.TrimPrefix(mara.upload(t, "/admin/goods", "picture", "x.png", png, url.Values{"kind": {"other"}, "name": {hostile}, "denomination": {hostile[:40]}, "price": {"10"},
 		"region": {hostile}, "terms": {hostile}, "offered": {"on"}}).path, "/admin/goods/")
 	mara.upload(t, "/admin/goods/"+good+"/codes", "csv", "x.csv", []byte("A\nB"), nil)
@@ -302,7 +303,7 @@ func TestEveryPageIsWhole(t *testing.T) {
 		if r.Method != "GET" || strings.HasPrefix(r.Path, "/api/") || strings.HasSuffix(r.Path, "/events") || strings.HasSuffix(r.Path, ".csv") || strings.HasSuffix(r.Path, ":sha256") || strings.HasSuffix(r.Path, "/picture") {
 			continue
 		}
-		path := strings.NewReplacer(":id", id, ":did", did, ":kid", kid, ":rid", rid, ":gid", good, ":oid", oid, ":aid", string(me.ID), ":handle", handle).Replace(r.Path)
+		path := strings.NewReplacer(":id", id, ":did", did, ":kid", kid, ":rid", rid, ":gid", good, ":oid", oid, ":aid", string(me.ID), ":fid", fid, ":handle", handle).Replace(r.Path)
 		for _, lang := range []string{"en", "zh-CN"} {
 			visitor := mara
 			if r.Path == "/login" || r.Path == "/register" {

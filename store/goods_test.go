@@ -149,7 +149,12 @@ func TestRekey(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	exec(t, s, `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END $$`)
 	exec(t, s, `CREATE TRIGGER slow AFTER UPDATE ON goods_codes FOR EACH STATEMENT EXECUTE FUNCTION slow()`)
-	go func() { time.Sleep(450 * time.Millisecond); cancel() }()
+	go func() {
+		for n := 0; n < 2 && ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
+			_ = server.DB().Get(&n, `SELECT count(DISTINCT key_id) FROM goods_codes`) // asked again
+		}
+		cancel()
+	}()
 	if _, err := s.Rekey(ctx, func() error { return set(fresh + "\n" + old) }, func() error { return set(fresh) }); err == nil {
 		t.Fatal("the rotation was not broken off")
 	}
