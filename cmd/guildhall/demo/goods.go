@@ -117,6 +117,13 @@ func (p *Player) orderStep(ctx context.Context, g *good, o *order, verb, text st
 	case "refuse":
 		_, err := p.Store.RefuseOrder(ctx, p.judge(), o.id, text)
 		return err
+	case "dispute":
+		_, err := p.Store.DisputeOrder(ctx, by, o.id, text)
+		return err
+	case "settle":
+		remedy, note, _ := strings.Cut(text, " ")
+		_, err := p.Store.SettleDispute(ctx, p.judge(), o.id, market.Remedy(remedy), note)
+		return err
 	}
 	return fmt.Errorf("there is no step %q", verb)
 }
