@@ -65,6 +65,8 @@ type world struct {
 	// good is an operator's page of a good; ordered, coded and turned are mara's
 	// orders: in review, fulfilled and refused; held is ordered for operators
 	good, ordered, coded, turned, held string
+	// soldOut is an operator's page of a good without codes
+	soldOut string
 	// bad is mara's order whose code is said to be bad, faulty is a revealed
 	// one, doubted the operators' page of bad, back was refunded
 	bad, faulty, doubted, back string
@@ -397,7 +399,7 @@ func (w *world) fillGoods(t *testing.T, dir string) {
 			led(path+"/codes", url.Values{"csv": {codes}}, w.judge)
 		}
 	}
-	w.good = "/admin/goods/" + goods[2]
+	w.good, w.soldOut = "/admin/goods/"+goods[2], "/admin/goods/"+goods[0]
 	s := beside(t, dir)
 	a, err := s.AccountByHandle(t.Context(), w.mara.handle)
 	if err != nil {
