@@ -388,7 +388,10 @@ CREATE TABLE public.goods_codes (
     fingerprint bytea NOT NULL,
     expires_at timestamp with time zone,
     added_at timestamp with time zone NOT NULL,
-    order_id uuid
+    order_id uuid,
+    bad_of uuid,
+    withdrawn_at timestamp with time zone,
+    CONSTRAINT goods_codes_fate CHECK ((num_nonnulls(order_id, bad_of, withdrawn_at) <= 1))
 );
 
 CREATE TABLE public.idempotency (
@@ -537,13 +540,23 @@ CREATE TABLE public.redemptions (
     refusal text,
     revealed_at timestamp with time zone,
     reveals integer DEFAULT 0 NOT NULL,
+    disputed_at timestamp with time zone,
+    dispute text,
+    remedy text,
+    remedy_note text,
+    settled_at timestamp with time zone,
+    settled_by uuid,
     CONSTRAINT redemptions_decided CHECK (((state = 'pending_review'::text) = (decided_at IS NULL))),
     CONSTRAINT redemptions_decider CHECK (((decided_by IS NULL) = ((decided_at IS NULL) OR (cardinality(reasons) = 0)))),
+    CONSTRAINT redemptions_disputed CHECK ((((disputed_at IS NULL) = (dispute IS NULL)) AND ((disputed_at IS NULL) OR (reveals > 0) OR (remedy = 'replaced'::text)))),
     CONSTRAINT redemptions_price CHECK ((price > 0)),
+    CONSTRAINT redemptions_refunded CHECK (((state = 'refunded'::text) = (NOT (remedy IS DISTINCT FROM 'refunded'::text)))),
     CONSTRAINT redemptions_refused CHECK (((state = 'refused'::text) = (refusal IS NOT NULL))),
-    CONSTRAINT redemptions_revealed CHECK ((((revealed_at IS NULL) = (reveals = 0)) AND ((reveals = 0) OR (state = 'fulfilled'::text)))),
-    CONSTRAINT redemptions_reviewed CHECK (((state = 'fulfilled'::text) OR (cardinality(reasons) > 0))),
-    CONSTRAINT redemptions_state CHECK ((state = ANY (ARRAY['pending_review'::text, 'fulfilled'::text, 'refused'::text])))
+    CONSTRAINT redemptions_remedy CHECK ((remedy = ANY (ARRAY['replaced'::text, 'refunded'::text, 'rejected'::text]))),
+    CONSTRAINT redemptions_revealed CHECK ((((revealed_at IS NULL) = (reveals = 0)) AND ((reveals = 0) OR (state = ANY (ARRAY['fulfilled'::text, 'refunded'::text]))))),
+    CONSTRAINT redemptions_reviewed CHECK (((state = ANY (ARRAY['fulfilled'::text, 'refunded'::text])) OR (cardinality(reasons) > 0))),
+    CONSTRAINT redemptions_settled CHECK ((((remedy IS NULL) = (settled_at IS NULL)) AND ((remedy IS NULL) = (settled_by IS NULL)) AND ((remedy IS NULL) = (remedy_note IS NULL)) AND ((remedy IS NULL) OR (disputed_at IS NOT NULL)))),
+    CONSTRAINT redemptions_state CHECK ((state = ANY (ARRAY['pending_review'::text, 'fulfilled'::text, 'refused'::text, 'refunded'::text])))
 );
 
 CREATE TABLE public.registration_turns (
@@ -818,6 +831,9 @@ ALTER TABLE ONLY public.flags
     ADD CONSTRAINT flags_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.goods_codes
+    ADD CONSTRAINT goods_codes_bad_key UNIQUE (bad_of);
+
+ALTER TABLE ONLY public.goods_codes
     ADD CONSTRAINT goods_codes_fingerprint_key UNIQUE (fingerprint);
 
 ALTER TABLE ONLY public.goods_codes
@@ -984,7 +1000,7 @@ CREATE UNIQUE INDEX flags_live ON public.flags USING btree (account_id, kind) WH
 
 CREATE INDEX flags_open ON public.flags USING btree (id) WHERE (outcome IS NULL);
 
-CREATE INDEX goods_codes_free ON public.goods_codes USING btree (good_id, expires_at, id) WHERE (order_id IS NULL);
+CREATE INDEX goods_codes_free ON public.goods_codes USING btree (good_id, expires_at, id) WHERE ((order_id IS NULL) AND (bad_of IS NULL) AND (withdrawn_at IS NULL));
 
 CREATE INDEX goods_codes_keys ON public.goods_codes USING btree (key_id, id);
 
@@ -1009,6 +1025,8 @@ CREATE INDEX payouts_pending ON public.payouts USING btree (account_id) WHERE (s
 CREATE INDEX payouts_reversed ON public.payouts USING btree (account_id) WHERE (state = 'reversed'::text);
 
 CREATE INDEX redemptions_account ON public.redemptions USING btree (account_id, id);
+
+CREATE INDEX redemptions_disputes ON public.redemptions USING btree (id) WHERE ((disputed_at IS NOT NULL) AND (remedy IS NULL));
 
 CREATE INDEX redemptions_pending ON public.redemptions USING btree (id) WHERE (state = 'pending_review'::text);
 
@@ -1146,6 +1164,9 @@ ALTER TABLE ONLY public.flags
     ADD CONSTRAINT flags_raised_by_fkey FOREIGN KEY (raised_by) REFERENCES public.accounts(id);
 
 ALTER TABLE ONLY public.goods_codes
+    ADD CONSTRAINT goods_codes_bad_fkey FOREIGN KEY (bad_of) REFERENCES public.redemptions(id);
+
+ALTER TABLE ONLY public.goods_codes
     ADD CONSTRAINT goods_codes_good_fkey FOREIGN KEY (good_id) REFERENCES public.goods(id);
 
 ALTER TABLE ONLY public.goods_codes
@@ -1186,6 +1207,9 @@ ALTER TABLE ONLY public.redemptions
 
 ALTER TABLE ONLY public.redemptions
     ADD CONSTRAINT redemptions_good_fkey FOREIGN KEY (good_id) REFERENCES public.goods(id);
+
+ALTER TABLE ONLY public.redemptions
+    ADD CONSTRAINT redemptions_settler_fkey FOREIGN KEY (settled_by) REFERENCES public.accounts(id);
 
 ALTER TABLE ONLY public.report_decisions
     ADD CONSTRAINT report_decisions_operator_fkey FOREIGN KEY (operator_id) REFERENCES public.accounts(id);

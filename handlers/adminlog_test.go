@@ -33,6 +33,15 @@ func (o *office) anOrder(t *testing.T) string {
 	return o.want(t, 201, o.redeem(t, agent, o.good(t, o.key, 5, unique("CODE")), 5)).at("id").(string)
 }
 
+// aDispute is an order whose owner says that its code is bad.
+func (o *office) aDispute(t *testing.T) string {
+	agent := o.register(t)
+	id := o.order(t, agent)
+	o.want(t, 200, o.call(t, agent, "POST", "/api/v1/agent/redemptions/"+id+"/reveal", nil))
+	o.want(t, 200, o.call(t, agent, "POST", "/api/v1/agent/redemptions/"+id+"/dispute", map[string]any{"text": "The shop says it is used."}))
+	return id
+}
+
 // pending is an account that waits, as if it had come while operators approved.
 func (o *office) pending(t *testing.T) string {
 	id := o.account(t, o.register(t))
@@ -69,6 +78,9 @@ var deeds = map[string]func(*testing.T, *office) (subject string, body map[strin
 	"POST /admin/redemptions/:oid/refuse": func(t *testing.T, o *office) (string, map[string]any, string) {
 		return o.anOrder(t), map[string]any{"reason": "Not yet."}, market.ActionOrderRefused
 	},
+	"POST /admin/redemptions/:oid/settle": func(t *testing.T, o *office) (string, map[string]any, string) {
+		return o.aDispute(t), map[string]any{"remedy": "refunded"}, market.ActionOrderRefunded
+	},
 	"POST /admin/goods": func(*testing.T, *office) (string, map[string]any, string) {
 		return "", map[string]any{"kind": "other", "name": "Ticket", "denomination": "1 day", "price": 5, "region": "EU", "terms": "One person."}, market.ActionGoodCreated
 	},
@@ -76,6 +88,11 @@ var deeds = map[string]func(*testing.T, *office) (subject string, body map[strin
 	"POST /admin/goods/:gid": changeAGood,
 	"POST /admin/goods/:gid/codes": func(t *testing.T, o *office) (string, map[string]any, string) {
 		return o.good(t, o.key, 5), map[string]any{"csv": unique("CODE")}, market.ActionCodesImported
+	},
+	"POST /admin/goods/:gid/withdraw": func(t *testing.T, o *office) (string, map[string]any, string) {
+		id := o.good(t, o.key, 5, unique("CODE"))
+		shelf := o.want(t, 200, o.call(t, o.key, "GET", "/api/v1/admin/goods/"+id+"/codes", nil))
+		return id, map[string]any{"codes": shelf.at("items.0.id"), "reason": "Recalled."}, market.ActionCodesWithdrawn
 	},
 	"POST /admin/invitations": func(*testing.T, *office) (string, map[string]any, string) {
 		return "", map[string]any{"count": 1, "uses": 1, "days": 1}, market.ActionInvitationsMade

@@ -25,11 +25,14 @@ type stockedJSON struct {
 	Held      int64       `json:"held"`
 	Sold      int64       `json:"sold"`
 	Expired   int64       `json:"expired"`
+	Bad       int64       `json:"bad"`
+	Withdrawn int64       `json:"withdrawn"`
 	Log       []actedJSON `json:"log,omitempty"`
 }
 
 func stockedShape(g market.Stocked) stockedJSON {
-	return stockedJSON{goodJSON: goodShape(g.Good), Offered: g.Offered, Version: g.Version, CreatedAt: g.CreatedAt, Held: g.Held, Sold: g.Sold, Expired: g.Expired}
+	return stockedJSON{goodJSON: goodShape(g.Good), Offered: g.Offered, Version: g.Version, CreatedAt: g.CreatedAt, Held: g.Held, Sold: g.Sold, Expired: g.Expired,
+		Bad: g.Bad, Withdrawn: g.Withdrawn}
 }
 
 // listGoods is the catalogue with its stock, also what is not on offer.

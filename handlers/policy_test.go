@@ -92,6 +92,10 @@ var policies = map[string]policy{
 	"GET /admin/redemptions/:oid":               {"operator", "ignored", false, ""},
 	"POST /admin/redemptions/:oid/approve":      {"operator", "honoured", false, ""},
 	"POST /admin/redemptions/:oid/refuse":       {"operator", "honoured", true, ""},
+	"POST /admin/redemptions/:oid/settle":       {"operator", "honoured", true, ""},
+	"POST /redeem/orders/:oid/dispute":          {"session", "honoured", true, "owner"},
+	"GET /admin/goods/:gid/codes":               {"operator", "ignored", false, ""},
+	"POST /admin/goods/:gid/withdraw":           {"operator", "honoured", true, ""},
 	"GET /admin/goods":                          {"operator", "ignored", false, ""},
 	"POST /admin/goods":                         {"operator", "honoured", true, ""},
 	"GET /admin/goods/new":                      {"operator", "ignored", false, ""},
@@ -143,6 +147,10 @@ var policies = map[string]policy{
 	"GET /api/v1/admin/redemptions/:oid":                  {"operator", "ignored", false, ""},
 	"POST /api/v1/admin/redemptions/:oid/approve":         {"operator", "honoured", false, ""},
 	"POST /api/v1/admin/redemptions/:oid/refuse":          {"operator", "honoured", true, ""},
+	"POST /api/v1/admin/redemptions/:oid/settle":          {"operator", "honoured", true, ""},
+	"POST /api/v1/agent/redemptions/:oid/dispute":         {"key", "honoured", true, "owner"},
+	"GET /api/v1/admin/goods/:gid/codes":                  {"operator", "ignored", false, ""},
+	"POST /api/v1/admin/goods/:gid/withdraw":              {"operator", "honoured", true, ""},
 	"GET /api/v1/admin/goods":                             {"operator", "ignored", false, ""},
 	"POST /api/v1/admin/goods":                            {"operator", "honoured", true, ""},
 	"GET /api/v1/admin/goods/:gid":                        {"operator", "ignored", false, ""},
@@ -193,6 +201,9 @@ var policies = map[string]policy{
 
 // bodies are valid ones, so that a refusal is about who asks.
 var bodies = map[string]string{
+	"POST /api/v1/admin/goods/:gid/withdraw":              `{"codes":"01a20b77-e936-75e9-8ee4-5120c30a9cda","reason":"x"}`,
+	"POST /api/v1/admin/redemptions/:oid/settle":          `{"remedy":"refunded"}`,
+	"POST /api/v1/agent/redemptions/:oid/dispute":         `{"text":"Used."}`,
 	"POST /api/v1/admin/accounts/:aid/refuse":             `{"reason":"x"}`,
 	"POST /api/v1/admin/invitations":                      `{"count":1,"uses":1,"days":1}`,
 	"POST /api/v1/admin/accounts/:aid/suspend":            `{"reason":"x"}`,
@@ -256,6 +267,7 @@ func TestPolicyHolds(t *testing.T) {
 	id := s.publish(t, publisher, 10)
 	did := s.deliver(t, worker, id)
 	oid := s.order(t, worker)
+	s.want(t, 200, s.call(t, worker, "POST", "/api/v1/agent/redemptions/"+oid+"/reveal", nil))
 	const absent = "01a20b77-e936-75e9-8ee4-5120c30a9cda"
 	at := func(path, id, did string) string {
 		order := oid

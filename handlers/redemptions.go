@@ -48,12 +48,14 @@ type orderJSON struct {
 	Reveals       int64      `json:"reveals"`
 	// Code is only in the answers that reveal it.
 	Code string `json:"code,omitempty"`
+	// Dispute is what the owner says of the code.
+	Dispute *disputeJSON `json:"dispute,omitempty"`
 }
 
 func orderShape(o market.Order) orderJSON {
 	return orderJSON{ID: o.ID, GoodID: o.Good, Kind: o.Kind, Name: o.Name, Denomination: o.Denomination, Region: o.Region, Terms: o.Terms, Price: o.Price,
 		State: o.State, Reasons: o.Reasons, CreatedAt: o.At, DecidedAt: o.DecidedAt, Reason: o.Refusal, CodeExpiresAt: o.CodeExpiresAt,
-		RevealedAt: o.RevealedAt, Reveals: o.Reveals, Code: o.Code}
+		RevealedAt: o.RevealedAt, Reveals: o.Reveals, Code: o.Code, Dispute: disputeShape(o.Dispute)}
 }
 
 const ordersPath = "/redeem/orders/"
@@ -176,7 +178,7 @@ func (h *Handlers) ownOrder(ctx context.Context, r *request) (market.Order, erro
 func (h *Handlers) showOrder(r *request) (answer, error) {
 	o, err := h.ownOrder(r.ctx(), r)
 	return answer{json: orderShape(o), tagged: true, page: func(ctx context.Context) (views.Screen, error) {
-		return views.Order(ctx, views.OrderView{Order: o, Now: time.Now()}), nil
+		return views.Order(ctx, orderView(r, o)), nil
 	}}, err
 }
 
@@ -185,7 +187,9 @@ func (h *Handlers) showOrder(r *request) (answer, error) {
 func (h *Handlers) revealOrder(r *request) (answer, error) {
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
 		o, err := h.ownOrder(ctx, r)
-		return views.Order(ctx, views.OrderView{Order: o, Problem: &p, Now: time.Now()}), err
+		v := orderView(r, o)
+		v.Problem = &p
+		return views.Order(ctx, v), err
 	}
 	id, err := pathID[market.OrderID](r, "oid")
 	if err != nil {
@@ -199,7 +203,7 @@ func (h *Handlers) revealOrder(r *request) (answer, error) {
 	}
 	o, err := h.Store.RevealOrder(r.ctx(), r.by, id, proven)
 	return answer{json: orderShape(o), page: func(ctx context.Context) (views.Screen, error) {
-		return views.Order(ctx, views.OrderView{Order: o, Now: time.Now()}), nil
+		return views.Order(ctx, orderView(r, o)), nil
 	}}, err
 }
 
@@ -244,6 +248,7 @@ type heldOrderJSON struct {
 	DecidedBy string      `json:"decidedBy,omitempty"`
 	History   *pastJSON   `json:"history,omitempty"`
 	Log       []actedJSON `json:"log,omitempty"`
+	Untrusted []string    `json:"untrusted"`
 }
 
 // pastJSON is what an account's orders are judged by.
@@ -273,24 +278,24 @@ func logShape(log []market.AdminAction) []actedJSON {
 
 func reviewShape(o market.Order) heldOrderJSON {
 	o.Code = ""
-	return heldOrderJSON{orderJSON: orderShape(o), Account: o.Handle, DecidedBy: o.Decider}
+	return heldOrderJSON{orderJSON: orderShape(o), Account: o.Handle, DecidedBy: o.Decider, Untrusted: []string{"dispute"}}
 }
 
 // listReviews is the operators' queue: who waits longest comes first.
 func (h *Handlers) listReviews(r *request) (answer, error) {
 	q := query{r: r}
-	decided := q.choice("state", "open", "open", "decided") == "decided"
+	which := market.ReviewFilter(q.choice("state", "open", "open", "disputed", "decided"))
 	limit, after := q.limit(), market.OrderID(q.before())
 	if err := market.Invalid(q.bad); err != nil {
 		return answer{}, err
 	}
-	orders, err := h.Store.ReviewQueue(r.ctx(), decided, after, limit+1)
+	orders, err := h.Store.ReviewQueue(r.ctx(), which, after, limit+1)
 	if err != nil {
 		return answer{}, err
 	}
 	found := page(orders, limit, reviewShape, func(o market.Order) any { return map[string]any{"id": o.ID} })
 	return answer{json: found, page: func(ctx context.Context) (views.Screen, error) {
-		return views.Reviews(ctx, views.ReviewsView{Orders: orders[:len(found.Items)], Decided: decided, Next: text(found.NextCursor), Now: time.Now()}), nil
+		return views.Reviews(ctx, views.ReviewsView{Orders: orders[:len(found.Items)], Which: which, Next: text(found.NextCursor), Now: time.Now()}), nil
 	}}, nil
 }
 

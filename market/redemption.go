@@ -54,6 +54,8 @@ type Good struct {
 type Stocked struct {
 	Good
 	Held, Sold, Expired int64
+	// Bad ones turned out not to work, Withdrawn ones operators took out.
+	Bad, Withdrawn int64
 }
 
 // GoodDraft is a good as an operator writes it.
@@ -133,15 +135,19 @@ func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 // OrderState is where an order is.
 type OrderState string
 
-// The states of an order. A refused one has been given back in full.
+// The states of an order. A refused one, and one that was refunded because its
+// code was bad, have been given back in full.
 const (
 	OrderPending   OrderState = "pending_review"
 	OrderFulfilled OrderState = "fulfilled"
 	OrderRefused   OrderState = "refused"
+	OrderRefunded  OrderState = "refunded"
 )
 
 // OrderStates lists every state.
-func OrderStates() []OrderState { return []OrderState{OrderPending, OrderFulfilled, OrderRefused} }
+func OrderStates() []OrderState {
+	return []OrderState{OrderPending, OrderFulfilled, OrderRefused, OrderRefunded}
+}
 
 // Why an operator looks at an order.
 const (
@@ -156,8 +162,19 @@ func ReviewReasons() []string {
 	return []string{ReviewFirst, ReviewAmount, ReviewVelocity, ReviewFlagged}
 }
 
+// ReviewFilter chooses orders of the operators' queue.
+type ReviewFilter string
+
+// The filters: what waits for a review, whose code is said to be bad, and what
+// was decided.
+const (
+	ReviewOpen     ReviewFilter = "open"
+	ReviewDisputed ReviewFilter = "disputed"
+	ReviewDecided  ReviewFilter = "decided"
+)
+
 // Order is one account's order of one good. One code is its own from the
-// moment of the order, unless it is refused.
+// moment of the order, unless it is refused or refunded.
 type Order struct {
 	ID      OrderID
 	Account AccountID
@@ -187,6 +204,8 @@ type Order struct {
 	CodeExpiresAt *time.Time
 	// Code is set only where it is shown to its owner.
 	Code string
+	// Dispute is what the owner says of the code, zero before.
+	Dispute Dispute
 }
 
 // ReviewPolicy is the operator's choice of what waits for a review, besides
@@ -215,7 +234,7 @@ type Redeemer struct {
 	Earned Credits
 	// Fulfilled counts its fulfilled orders.
 	Fulfilled int64
-	// Recent counts its orders of the last VelocityWindow, refused ones aside,
+	// Recent counts its orders of the last VelocityWindow, those that were given back aside,
 	// and Spent sums up their prices.
 	Recent int64
 	Spent  Credits
@@ -329,6 +348,8 @@ func (o Order) Revealable(a Actor, proven bool) error {
 		return ErrOrderPending
 	case o.State == OrderRefused:
 		return ErrOrderRefused
+	case o.State == OrderRefunded:
+		return ErrOrderRefunded
 	case o.RevealedAt != nil && !proven:
 		return ErrReauthenticate
 	}
@@ -347,7 +368,7 @@ type AdminAction struct {
 	// Subject is the id of what it was done to, "" if that was no single thing.
 	Subject string
 	Reason  string
-	// Count is how many codes an import added.
+	// Count is how many codes an import added, or a withdrawal took.
 	Count int64
 	// Detail is what else is known of it, a JSON object.
 	Detail json.RawMessage
@@ -370,6 +391,11 @@ const (
 	ActionCodesImported = "codes_imported"
 	ActionOrderApproved = "order_approved"
 	ActionOrderRefused  = "order_refused"
+
+	ActionCodeReplaced    = "code_replaced"
+	ActionOrderRefunded   = "order_refunded"
+	ActionDisputeRejected = "dispute_rejected"
+	ActionCodesWithdrawn  = "codes_withdrawn"
 
 	ActionVouchersMade    = "vouchers_made"
 	ActionVouchersRevoked = "vouchers_revoked"
@@ -398,7 +424,8 @@ const (
 
 // AdminActions lists every action.
 func AdminActions() []string {
-	return []string{ActionGoodCreated, ActionGoodChanged, ActionCodesImported, ActionOrderApproved, ActionOrderRefused, ActionVouchersMade, ActionVouchersRevoked,
+	return []string{ActionGoodCreated, ActionGoodChanged, ActionCodesImported, ActionOrderApproved, ActionOrderRefused,
+		ActionCodeReplaced, ActionOrderRefunded, ActionDisputeRejected, ActionCodesWithdrawn, ActionVouchersMade, ActionVouchersRevoked,
 		ActionCaseDecided, ActionReportDecided, ActionBooksRecomputed, ActionInvitationsMade, ActionInvitationsRevoked,
 		ActionAccountApproved, ActionAccountRefused, ActionAccountSuspended, ActionAccountUnsuspended, ActionWalletAdjusted,
 		ActionChallengeSet, ActionChallengeOff, ActionVerified, ActionUnverified, ActionFlagRaised, ActionFlagDecided}

@@ -34,7 +34,7 @@ func (s *Store) AdminLog(ctx context.Context, f market.ActionFilter) ([]market.A
 		return a, row.Scan(&a.ID, &a.At, &a.Actor, &a.Key, &a.Action, &a.Subject, &a.Reason, &a.Count, &a.Detail)
 	}, `
 		SELECT x.id, x.at, a.handle, COALESCE(k.prefix, ''), x.action, COALESCE(x.subject_id::text, ''), x.reason,
-			COALESCE((x.detail->>'added')::bigint, 0), x.detail
+			COALESCE((x.detail->>'added')::bigint, (x.detail->>'withdrawn')::bigint, 0), x.detail
 		FROM admin_actions x
 		JOIN accounts a ON a.id = x.actor_id
 		LEFT JOIN api_keys k ON k.id = x.key_id

@@ -167,7 +167,8 @@ var auditChecks = []auditCheck{
 		FROM transfers WHERE kind = 'adjustment' AND 'platform:adjustments' IN (debit, credit) GROUP BY account_id) x
 		USING (account_id)
 	WHERE COALESCE(x.amount, 0) <> COALESCE(l.amount, 0)`},
-	// Every order took its price from its owner, and gave it back if refused.
+	// Every order took its price from its owner, and gave it back if refused or
+	// refunded.
 	{"redeemed", `SELECT 'redeem' AS check_name, 'order:' || COALESCE(o.id, x.order_id) AS subject,
 		COALESCE(x.amount, 0)::bigint AS want, COALESCE(o.price, 0)::bigint AS got
 	FROM redemptions o
@@ -176,14 +177,21 @@ var auditChecks = []auditCheck{
 	WHERE COALESCE(o.price, 0) <> COALESCE(x.amount, 0)`},
 	{"redeem_refunds", `SELECT 'redeem_refund' AS check_name, 'order:' || COALESCE(o.id, x.order_id) AS subject,
 		COALESCE(x.amount, 0)::bigint AS want, COALESCE(o.price, 0)::bigint AS got
-	FROM (SELECT * FROM redemptions WHERE state = 'refused') o
+	FROM (SELECT * FROM redemptions WHERE state IN ('refused', 'refunded')) o
 	FULL JOIN (SELECT * FROM transfers WHERE kind = 'redeem_refund') x ON x.order_id = o.id AND x.account_id = o.account_id
 		AND x.credit = 'wallet:' || o.account_id AND x.debit = 'platform:redemptions' AND x.credit_class = 'earned'
 	WHERE COALESCE(o.price, 0) <> COALESCE(x.amount, 0)`},
-	// An order has one code of its good, a refused one none.
-	{"order_codes", `SELECT 'order_code' AS check_name, 'order:' || o.id AS subject, (o.state <> 'refused')::int::bigint AS want, count(c.id)::bigint AS got
+	// An order has one code of its good, one that was given back none.
+	{"order_codes", `SELECT 'order_code' AS check_name, 'order:' || o.id AS subject, (o.state NOT IN ('refused', 'refunded'))::int::bigint AS want, count(c.id)::bigint AS got
 	FROM redemptions o LEFT JOIN goods_codes c ON c.order_id = o.id AND c.good_id = o.good_id
-	GROUP BY o.id, o.state HAVING count(c.id) <> (o.state <> 'refused')::int`},
+	GROUP BY o.id, o.state HAVING count(c.id) <> (o.state NOT IN ('refused', 'refunded'))::int`},
+	// The code of an order that was replaced or refunded is marked bad, and no
+	// other is.
+	{"bad_codes", `SELECT 'bad_code' AS check_name, 'order:' || o.id AS subject, (x.bad)::int::bigint AS want, count(c.id)::bigint AS got
+	FROM redemptions o
+	CROSS JOIN LATERAL (SELECT COALESCE(o.remedy IN ('replaced', 'refunded'), false) AS bad) x
+	LEFT JOIN goods_codes c ON c.bad_of = o.id AND c.good_id = o.good_id
+	GROUP BY o.id, x.bad HAVING count(c.id) <> x.bad::int`},
 	// Every frozen slot has an open case.
 	{"frozen", `SELECT 'frozen' AS check_name, 'task:' || t.id AS subject, count(k.id)::bigint AS want, t.frozen::bigint AS got
 	FROM tasks t LEFT JOIN cases k ON k.task_id = t.id AND k.closed_at IS NULL AND k.frozen

@@ -23,8 +23,11 @@ func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
 	return translate(err)
 }
 
+// stocked is true of a code that is nobody's and was not taken out.
+const stocked = `c.order_id IS NULL AND c.bad_of IS NULL AND c.withdrawn_at IS NULL`
+
 // free is true of a code that can be ordered at the time $1.
-const free = `c.order_id IS NULL AND (c.expires_at IS NULL OR c.expires_at > $1)`
+const free = stocked + ` AND (c.expires_at IS NULL OR c.expires_at > $1)`
 
 const goodColumns = `
 	g.id, g.kind, g.name, g.denomination, g.price, g.region, g.terms, g.offered, g.version, g.created_at, COALESCE(g.picture_type, ''),
@@ -56,11 +59,13 @@ func (s *Store) Good(ctx context.Context, id market.GoodID) (market.Good, error)
 const stockedColumns = goodColumns + `,
 	(SELECT count(*) FROM goods_codes c JOIN redemptions o ON o.id = c.order_id WHERE c.good_id = g.id AND o.state = 'pending_review'),
 	(SELECT count(*) FROM goods_codes c JOIN redemptions o ON o.id = c.order_id WHERE c.good_id = g.id AND o.state = 'fulfilled'),
-	(SELECT count(*) FROM goods_codes c WHERE c.good_id = g.id AND c.order_id IS NULL AND c.expires_at <= $1)`
+	(SELECT count(*) FROM goods_codes c WHERE c.good_id = g.id AND ` + stocked + ` AND c.expires_at <= $1),
+	(SELECT count(*) FROM goods_codes c WHERE c.good_id = g.id AND c.bad_of IS NOT NULL),
+	(SELECT count(*) FROM goods_codes c WHERE c.good_id = g.id AND c.withdrawn_at IS NOT NULL)`
 
 func scanStocked(row pgx.Row) (market.Stocked, error) {
 	var g market.Stocked
-	return g, row.Scan(append(goodTargets(&g.Good), &g.Held, &g.Sold, &g.Expired)...)
+	return g, row.Scan(append(goodTargets(&g.Good), &g.Held, &g.Sold, &g.Expired, &g.Bad, &g.Withdrawn)...)
 }
 
 // Goods are all goods with their stock, for operators, newest first.

@@ -13,19 +13,26 @@ import (
 const orderColumns = `
 	o.id, o.account_id, oa.handle, o.good_id, g.kind, o.name, o.denomination, o.region, o.terms, o.price, o.state, o.reasons, o.created_at,
 	o.decided_at, o.decided_by, COALESCE(od.handle, ''), COALESCE(o.refusal, ''), o.revealed_at, o.reveals,
-	(SELECT c.expires_at FROM goods_codes c WHERE c.order_id = o.id)`
+	(SELECT c.expires_at FROM goods_codes c WHERE c.order_id = o.id),
+	o.disputed_at, COALESCE(o.dispute, ''), COALESCE(o.remedy, ''), COALESCE(o.remedy_note, ''), o.settled_at, o.settled_by, COALESCE(os.handle, '')`
 
 const orderFrom = `
 	FROM redemptions o
 	JOIN accounts oa ON oa.id = o.account_id
 	JOIN goods g ON g.id = o.good_id
-	LEFT JOIN accounts od ON od.id = o.decided_by`
+	LEFT JOIN accounts od ON od.id = o.decided_by
+	LEFT JOIN accounts os ON os.id = o.settled_by`
 
 func scanOrder(row pgx.Row) (market.Order, error) {
 	var o market.Order
-	var decider *market.AccountID
+	var decider, settler *market.AccountID
+	d := &o.Dispute
 	err := row.Scan(&o.ID, &o.Account, &o.Handle, &o.Good, &o.Kind, &o.Name, &o.Denomination, &o.Region, &o.Terms, &o.Price, &o.State, &o.Reasons, &o.At,
-		&o.DecidedAt, &decider, &o.Decider, &o.Refusal, &o.RevealedAt, &o.Reveals, &o.CodeExpiresAt)
+		&o.DecidedAt, &decider, &o.Decider, &o.Refusal, &o.RevealedAt, &o.Reveals, &o.CodeExpiresAt,
+		&d.At, &d.Text, &d.Remedy, &d.Note, &d.SettledAt, &settler, &d.Settler)
+	if settler != nil {
+		d.SettledBy = *settler
+	}
 	if decider != nil {
 		o.DecidedBy = *decider
 	}
@@ -44,14 +51,21 @@ func (s *Store) Orders(ctx context.Context, id market.AccountID, before market.O
 		ORDER BY o.id DESC LIMIT $3`, string(id), nullID(before), limit)
 }
 
-// ReviewQueue are the orders that wait for an operator, oldest first, or those
-// that were decided, newest first. After is the last one seen.
-func (s *Store) ReviewQueue(ctx context.Context, decided bool, after market.OrderID, limit int) ([]market.Order, error) {
-	if decided {
+// ReviewQueue are the orders that wait for an operator, oldest first, those
+// whose code is said to be bad likewise, or those that were decided, newest
+// first. After is the last one seen.
+func (s *Store) ReviewQueue(ctx context.Context, which market.ReviewFilter, after market.OrderID, limit int) ([]market.Order, error) {
+	switch which {
+	case market.ReviewDecided:
 		return s.orders(ctx, `
 			SELECT `+orderColumns+orderFrom+`
 			WHERE o.state <> 'pending_review' AND ($1::uuid IS NULL OR o.id < $1::uuid)
 			ORDER BY o.id DESC LIMIT $2`, nullID(after), limit)
+	case market.ReviewDisputed:
+		return s.orders(ctx, `
+			SELECT `+orderColumns+orderFrom+`
+			WHERE o.disputed_at IS NOT NULL AND o.remedy IS NULL AND ($1::uuid IS NULL OR o.id > $1::uuid)
+			ORDER BY o.id LIMIT $2`, nullID(after), limit)
 	}
 	return s.orders(ctx, `
 		SELECT `+orderColumns+orderFrom+`
@@ -89,8 +103,8 @@ func (s *Store) Redeemer(ctx context.Context, id market.AccountID) (market.Redee
 
 const selectRedeemer = `
 	SELECT count(*) FILTER (WHERE state = 'fulfilled'),
-		count(*) FILTER (WHERE state <> 'refused' AND created_at > $2),
-		COALESCE(sum(price) FILTER (WHERE state <> 'refused' AND created_at > $2), 0)::bigint,
+		count(*) FILTER (WHERE state NOT IN ('refused', 'refunded') AND created_at > $2),
+		COALESCE(sum(price) FILTER (WHERE state NOT IN ('refused', 'refunded') AND created_at > $2), 0)::bigint,
 		EXISTS (SELECT 1 FROM payouts WHERE account_id = $1 AND state = 'reversed')
 		OR EXISTS (SELECT 1 FROM cases k JOIN deliveries d ON d.id = k.delivery_id
 			WHERE k.kind = 'objection' AND k.closed_at IS NULL AND d.worker_id = $1)
@@ -333,19 +347,24 @@ func (s *Store) keepCode(ctx context.Context, tx pgx.Tx, o market.Order, now tim
 		if _, err := tx.Exec(ctx, `UPDATE goods_codes SET order_id = NULL WHERE order_id = $1`, string(o.ID)); err != nil {
 			return nil, err
 		}
-		done, err := tx.Exec(ctx, `
-			UPDATE goods_codes SET order_id = $2
-			WHERE id = (SELECT c.id FROM goods_codes c WHERE c.good_id = $3 AND `+free+`
-				ORDER BY c.expires_at, c.id LIMIT 1 FOR UPDATE SKIP LOCKED)`, now, string(o.ID), string(o.Good))
-		if err != nil {
+		if err := takeAnother(ctx, tx, o, now); err != nil {
 			return nil, err
-		}
-		if done.RowsAffected() == 0 {
-			return nil, market.ErrOutOfStock
 		}
 	}
 	_, ends, err := s.readCode(ctx, tx, o)
 	return ends, err
+}
+
+// takeAnother gives the order a free code, or returns market.ErrOutOfStock.
+func takeAnother(ctx context.Context, tx pgx.Tx, o market.Order, now time.Time) error {
+	done, err := tx.Exec(ctx, `
+		UPDATE goods_codes SET order_id = $2
+		WHERE id = (SELECT c.id FROM goods_codes c WHERE c.good_id = $3 AND `+free+`
+			ORDER BY c.expires_at, c.id LIMIT 1 FOR UPDATE SKIP LOCKED)`, now, string(o.ID), string(o.Good))
+	if err == nil && done.RowsAffected() == 0 {
+		err = market.ErrOutOfStock
+	}
+	return err
 }
 
 // readCode opens the code of an order.

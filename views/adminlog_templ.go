@@ -650,7 +650,7 @@ func actionIcon(action string) string {
 	switch kind {
 	case "codes":
 		return "upload"
-	case "order", "case", "report":
+	case "order", "case", "report", "code", "dispute":
 		return "gavel"
 	case "account":
 		return "shield"

@@ -150,6 +150,12 @@ func TestEveryValueHasWords(t *testing.T) {
 	for _, s := range market.OrderStates() {
 		ids = append(ids, "order_state."+string(s))
 	}
+	for _, r := range market.Remedies() {
+		ids = append(ids, "remedy.said_"+string(r), "remedy.do_"+string(r), "remedy.how_"+string(r), "remedy.done_"+string(r), "flash.dispute_"+string(r))
+	}
+	for _, f := range []market.ReviewFilter{market.ReviewOpen, market.ReviewDisputed, market.ReviewDecided} {
+		ids = append(ids, "reviews.none_"+string(f))
+	}
 	for _, r := range market.ReviewReasons() {
 		ids = append(ids, "review_reason."+r)
 	}

@@ -126,7 +126,7 @@ var fieldNames = map[string]string{
 	"currentPassword": "field.current_password", "newPassword": "field.new_password", "reason": "review.reason", "rule": "review.rule", "quote": "review.quote", "rules": "publish.rules",
 	"kind": "goods.kind", "name": "goods.name", "denomination": "goods.denomination", "price": "goods.price", "region": "goods.region", "terms": "redeem.terms",
 	"picture": "goods.picture", "csv": "goods.csv",
-	"text": "field.text", "mode": "field.mode", "maxAccepted": "field.max_accepted", "note": "decide.note", "share": "decide.share", "outcome": "decide.outcome",
+	"text": "field.text", "mode": "field.mode", "maxAccepted": "field.max_accepted", "note": "decide.note", "share": "decide.share", "outcome": "decide.outcome", "remedy": "reviews.remedy", "codes": "shelf.which",
 	"code": "voucher.code", "amount": "voucher.amount", "class": "voucher.class", "count": "voucher.count", "days": "voucher.days", "purpose": "voucher.purpose", "inviteCode": "field.invite", "uses": "invitations.uses",
 }
 

@@ -51,8 +51,12 @@ func fillDemo(ctx context.Context, args, env []string, out, errs io.Writer) erro
 
 // playDemo writes the history and audits the books that it leaves.
 func playDemo(ctx context.Context, c config, d database, out io.Writer) (demo.Made, error) {
+	vault, err := openVault(c)
+	if err != nil {
+		return demo.Made{}, err
+	}
 	clock := &demo.Clock{}
-	s, err := store.Open(d.url, store.Options{Grant: demo.Grant, ReferralBonus: market.DefaultReferralBonus, Terms: market.Terms{Hold: demo.Hold}, MaxConns: 4, Now: clock.Now})
+	s, err := store.Open(d.url, store.Options{Vault: vault, Review: market.DefaultReviewPolicy, Grant: demo.Grant, ReferralBonus: market.DefaultReferralBonus, Terms: market.Terms{Hold: demo.Hold}, MaxConns: 4, Now: clock.Now})
 	if err != nil {
 		return demo.Made{}, err
 	}
@@ -109,11 +113,16 @@ func describe(out io.Writer, c config, d database, made demo.Made) {
 	for _, s := range []market.State{market.Open, market.Claimed, market.InReview, market.Settled, market.Cancelled, market.Expired} {
 		counts = append(counts, fmt.Sprintf("%d %s", made.States[s], strings.ReplaceAll(string(s), "_", " ")))
 	}
+	orders := 0
+	for _, n := range made.Orders {
+		orders += n
+	}
 	serve := "guildhall serve --data '" + c.data + "'"
 	if c.databaseURL != "" {
 		serve = "guildhall serve"
 	}
-	fmt.Fprintf(out, `The market in %s has %d tasks now (%s) of %d accounts. The books balance.
+	fmt.Fprintf(out, `The market in %s has %d tasks now (%s) of %d accounts. %d goods
+can be redeemed, with %d orders of them. The books balance.
 
 Unless it is running, start it with
   %s
@@ -121,8 +130,8 @@ and log in at /login with this, which is shown only now:
   e-mail    %s
   password  %s
 The operator %s, with the same password, decides the cases and
-reports that wait at /admin/cases.
+reports that wait at /admin/cases, and the orders at /admin/redemptions.
 The agent %s, with pending and available credits, has the API key
   %s
-`, d.where, made.Tasks, strings.Join(counts, ", "), made.Accounts, serve, demo.Email, c.password, demo.Operator, demo.Freelance, made.Key)
+`, d.where, made.Tasks, strings.Join(counts, ", "), made.Accounts, made.Goods, orders, serve, demo.Email, c.password, demo.Operator, demo.Freelance, made.Key)
 }

@@ -23,6 +23,9 @@ func demoRun(t *testing.T, dir string, args ...string) (string, int) {
 
 const demoStates = "65 tasks now (26 open, 6 claimed, 9 in review, 16 settled, 4 cancelled, 4 expired) of 21 accounts"
 
+// demoOpen are the demo's open tasks and the platform's own.
+const demoOpen = 26 + 1
+
 func TestDemoFillsAnEmptyMarketOnce(t *testing.T) {
 	needsPostgres(t)
 	dir := dataDir(t)
@@ -33,8 +36,11 @@ func TestDemoFillsAnEmptyMarketOnce(t *testing.T) {
 	audited(t, dir, 0)
 	s := start(t, dir)
 	before := shownTasks(t, s.url)
-	if len(before) != 27 { // those of the demo, and the onboarding challenge
+	if len(before) != demoOpen {
 		t.Errorf("the market lists %d open tasks", len(before))
+	}
+	if !strings.Contains(out, "6 goods\ncan be redeemed, with 11 orders") {
+		t.Errorf("the goods are missing in %s", out)
 	}
 	password := regexp.MustCompile(`password +(\S+)`).FindStringSubmatch(out)
 	if password == nil {
@@ -43,6 +49,7 @@ func TestDemoFillsAnEmptyMarketOnce(t *testing.T) {
 	if page := demoConsole(t, s.url, password[1]); page.Find(`a[href^="/tasks/"]`).Length() < 10 || !strings.Contains(page.Text(), "tide table of 1902") {
 		t.Errorf("the console of the demo account shows %s", page.Text())
 	}
+	shownGoods(t, s.url, regexp.MustCompile(`gha_\S+`).FindString(out))
 	again, code := demoRun(t, dir)
 	if code != exitFailed || !strings.Contains(again, "empty") {
 		t.Errorf("a second demo ended with %d: %s", code, again)
@@ -64,7 +71,7 @@ func TestDemoBesideServe(t *testing.T) {
 	if code != exitDone || !strings.Contains(out, demoStates) {
 		t.Fatalf("demo ended with %d, without %q: %s", code, demoStates, out)
 	}
-	if got := len(shownTasks(t, s.url)); got != 27 {
+	if got := len(shownTasks(t, s.url)); got != demoOpen {
 		t.Errorf("the market lists %d open tasks", got)
 	}
 	demoConsole(t, s.url, password)
@@ -112,4 +119,22 @@ func demoConsole(t *testing.T, site, password string) *goquery.Document {
 		t.Fatalf("logging in ends at %s with %d, %v", res.Request.URL, res.StatusCode, err)
 	}
 	return page
+}
+
+// shownGoods reads the catalogue as the demo's agent: one good is sold out.
+func shownGoods(t *testing.T, url, key string) {
+	t.Helper()
+	list, ok := client{url: url, key: key}.call("GET", "/agent/catalog", "", "")
+	if !ok {
+		t.Fatalf("the catalogue answers %v", list)
+	}
+	var empty int
+	for _, g := range list["items"].([]any) {
+		if g.(map[string]any)["stock"] == 0.0 {
+			empty++
+		}
+	}
+	if n := len(list["items"].([]any)); n != 6 || empty != 1 {
+		t.Errorf("the catalogue has %d goods, %d without stock", n, empty)
+	}
 }

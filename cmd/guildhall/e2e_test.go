@@ -214,7 +214,9 @@ func (c client) call(method, path, once, body string) (map[string]any, bool) {
 		return nil, false
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+c.key)
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
 	if once != "" {
 		req.Header.Set("Idempotency-Key", once)
 	}

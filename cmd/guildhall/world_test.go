@@ -65,6 +65,11 @@ type world struct {
 	// good is an operator's page of a good; ordered, coded and turned are mara's
 	// orders: in review, fulfilled and refused; held is ordered for operators
 	good, ordered, coded, turned, held string
+	// soldOut is an operator's page of a good without codes
+	soldOut string
+	// bad is mara's order whose code is said to be bad, faulty is a revealed
+	// one, doubted the operators' page of bad, back was refunded
+	bad, faulty, doubted, back string
 	// sheet and report are mara's tasks with deliveries that wait: a table, and
 	// a document with a table and Markdown in it; sampled has samples
 	sheet, report, sampled string
@@ -396,13 +401,13 @@ func (w *world) fillGoods(t *testing.T, dir string) {
 			led(path+"/codes", url.Values{"csv": {codes}}, w.judge)
 		}
 	}
-	w.good = "/admin/goods/" + goods[2]
+	w.good, w.soldOut = "/admin/goods/"+goods[2], "/admin/goods/"+goods[0]
 	s := beside(t, dir)
 	a, err := s.AccountByHandle(t.Context(), w.mara.handle)
 	if err != nil {
 		t.Fatal(err)
 	}
-	earn(t, s, 1200, a.ID)
+	earn(t, s, 2100, a.ID)
 	order := func(good int, price string) string {
 		return led("/redeem/orders", url.Values{"goodId": {goods[good]}, "price": {price}}, w.mara)
 	}
@@ -412,6 +417,19 @@ func (w *world) fillGoods(t *testing.T, dir string) {
 	w.coded = order(3, "230")
 	led(review(w.coded)+"/approve", url.Values{}, w.judge)
 	w.held = review(w.ordered)
+	seen := func() string {
+		path := order(3, "230")
+		if res := w.mara.post(t, path+"/reveal", url.Values{}); res.StatusCode != http.StatusOK {
+			t.Fatalf("reveal %s: %s", path, res.Status)
+		}
+		return path
+	}
+	w.faulty, w.bad, w.back = seen(), seen(), seen()
+	for _, path := range []string{w.bad, w.back} {
+		led(path+"/dispute", url.Values{"text": {"The shop's till says that this card was used in Lisbon in October. I tried it twice on Tuesday."}}, w.mara)
+	}
+	w.doubted = review(w.bad)
+	led(review(w.back)+"/settle", url.Values{"remedy": {"refunded"}, "reason": {"The shop confirms it. Sorry for the trouble."}}, w.judge)
 }
 
 // The outputs of fillOutputs, and what tries the checks of its third task.

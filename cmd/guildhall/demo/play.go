@@ -29,6 +29,8 @@ const (
 	Handle   = "juniper"
 	Email    = "juniper@example.com"
 	Operator = "warden@example.com"
+	// OperatorHandle is the name of Operator's account.
+	OperatorHandle = "warden"
 	// Freelance is the agent whose wallet has a bit of everything.
 	Freelance = "footnote"
 )
@@ -42,7 +44,7 @@ func (c *Clock) Now() time.Time { return c.at }
 
 // Player plays the history into an empty market.
 type Player struct {
-	// Store must have Grant, Hold and Clock in its options.
+	// Store must have Grant, Hold, Clock and a vault in its options.
 	Store    *store.Store
 	Clock    *Clock
 	Verifier *pool.Pool
@@ -68,6 +70,9 @@ type Made struct {
 	Tasks    int
 	// States counts the tasks by their state at the end.
 	States map[market.State]int
+	// Goods can be redeemed, Orders counts the orders by their state.
+	Goods  int
+	Orders map[market.OrderState]int
 	// Key is the API key of Freelance.
 	Key string
 }
@@ -114,10 +119,10 @@ func (p *Player) Play(ctx context.Context, end time.Time) (Made, error) {
 	if err := p.sweepUntil(ctx, end); err != nil {
 		return p.made, err
 	}
-	return p.made, p.count(ctx, s)
+	return p.made, errors.Join(p.count(ctx, s), p.countOrders(ctx, s))
 }
 
-// events are all steps of all tasks and accounts, in order of time.
+// events are all steps of all tasks, accounts and goods, in order of time.
 func (p *Player) events(s story) ([]event, error) {
 	var out []event
 	for _, a := range s.accounts {
@@ -132,6 +137,11 @@ func (p *Player) events(s story) ([]event, error) {
 			out = append(out, event{st.at, t.file + ": " + st.verb + " " + st.who, func(ctx context.Context) error { return p.step(ctx, t, st) }})
 		}
 	}
+	goods, err := p.goodsEvents(s)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, goods...)
 	slices.SortStableFunc(out, func(a, b event) int { return cmp.Compare(a.at, b.at) })
 	return out, nil
 }

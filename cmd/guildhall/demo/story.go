@@ -1,7 +1,7 @@
 // Package demo holds a made-up history of a market and plays it through the
 // store's public methods. Everybody and everything in it is invented.
 //
-// The history is data: accounts.json and one file a task below tasks. Times
+// The history is data: accounts.json, goods.json and one file a task below tasks. Times
 // are written as distances from the end of the history, which is now.
 package demo
 
@@ -17,12 +17,13 @@ import (
 	"guildhall/market"
 )
 
-//go:embed accounts.json tasks
+//go:embed accounts.json goods.json tasks
 var files embed.FS
 
 // story is the whole history, each part in the order of its file.
 type story struct {
 	accounts []account
+	goods    []*good
 	tasks    []*task
 }
 
@@ -63,12 +64,14 @@ type step struct {
 
 func read() (story, error) {
 	var s story
-	raw, err := files.ReadFile("accounts.json")
-	if err != nil {
-		return s, err
-	}
-	if err := json.Unmarshal(raw, &s.accounts); err != nil {
-		return s, fmt.Errorf("accounts.json: %w", err)
+	for name, to := range map[string]any{"accounts.json": &s.accounts, "goods.json": &s.goods} {
+		raw, err := files.ReadFile(name)
+		if err != nil {
+			return s, err
+		}
+		if err := json.Unmarshal(raw, to); err != nil {
+			return s, fmt.Errorf("%s: %w", name, err)
+		}
 	}
 	names, err := fs.Glob(files, "tasks/*.task")
 	if err != nil {
