@@ -39,6 +39,7 @@ var byConstraint = map[string]error{
 	"transfers_onboarding":       market.ErrAlreadyDone,
 	"tasks_evergreen_open":       errRaceLost,
 	"cases_once":                 market.ErrAlreadyDone,
+	"api_keys_replaces":          market.ErrAlreadyDone,
 	"goods_codes_good_fkey":      market.ErrNotFound,
 }
 
