@@ -176,12 +176,12 @@ func (h *Handlers) outside(origin *http.CrossOriginProtection, next http.Handler
 			h.Logger.Info("request", "requestId", id, "method", r.Method, "path", market.WithoutKeys(r.URL.Path), "status", rec.status, "ms", time.Since(began).Milliseconds())
 			h.observe(served, rec.status, time.Since(began))
 		}()
-		if err := origin.Check(r); err != nil {
-			h.refuse(rec, r, market.ErrCrossOrigin)
-			return
-		}
 		if keys := keysInURL(r); keys != nil {
 			h.refuseLeak(rec, r, keys)
+			return
+		}
+		if err := origin.Check(r); err != nil {
+			h.refuse(rec, r, market.ErrCrossOrigin)
 			return
 		}
 		next.ServeHTTP(rec, r)

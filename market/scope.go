@@ -97,6 +97,10 @@ func (d *KeyDraft) Clean(now time.Time) []FieldError {
 	if d.ExpiresAt != nil && (!d.ExpiresAt.After(now) || d.ExpiresAt.After(now.Add(MaxKeyLife))) {
 		p.add("/expiresAt", "key_expiry", nil)
 	}
+	if d.ExpiresAt != nil {
+		t := d.ExpiresAt.UTC().Truncate(time.Microsecond)
+		d.ExpiresAt = &t
+	}
 	return p
 }
 
