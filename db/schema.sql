@@ -248,7 +248,14 @@ CREATE TABLE public.api_keys (
     hash bytea NOT NULL,
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone,
-    revoked_at timestamp with time zone
+    revoked_at timestamp with time zone,
+    scopes text[],
+    last_used_at timestamp with time zone,
+    last_used_from inet,
+    revoked_reason text,
+    replaces uuid,
+    CONSTRAINT api_keys_reason CHECK (((revoked_reason IS NULL) OR (revoked_at IS NOT NULL))),
+    CONSTRAINT api_keys_scopes CHECK ((cardinality(scopes) > 0))
 );
 
 CREATE TABLE public.attachments (
@@ -806,6 +813,9 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_replaces UNIQUE (replaces);
+
 ALTER TABLE ONLY public.audits
     ADD CONSTRAINT audits_pkey PRIMARY KEY (id);
 
@@ -1117,6 +1127,9 @@ ALTER TABLE ONLY public.admin_actions
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_account_fkey FOREIGN KEY (account_id) REFERENCES public.accounts(id);
+
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_replaces_fkey FOREIGN KEY (replaces) REFERENCES public.api_keys(id);
 
 ALTER TABLE ONLY public.attachments
     ADD CONSTRAINT attachments_blob_fkey FOREIGN KEY (sha256) REFERENCES public.blobs(sha256);

@@ -87,7 +87,8 @@ func newServerOf(t testing.TB, options func(*store.Options), mutate ...func(*han
 	s.store = storetest.New(t, func(o *store.Options) { o.Tracer = s.trips }, options)
 	verifier := pool.New(pool.Options{Command: []string{"/proc/self/exe"}, Env: []string{workerEnv + "=1"}, Workers: 2, Logger: slog.New(slog.NewTextHandler(s.log, nil))})
 	t.Cleanup(verifier.Close)
-	o := handlers.Options{Store: s.store, Verifier: verifier, Logger: slog.New(slog.NewTextHandler(s.log, nil)), BaseURL: "http://test", Version: "test"}
+	o := handlers.Options{Store: s.store, Verifier: verifier, Logger: slog.New(slog.NewTextHandler(s.log, nil)), BaseURL: "http://test", Version: "test",
+		NoteUses: time.Hour} // a write between two requests would be counted as theirs
 	for _, m := range mutate {
 		m(&o)
 	}

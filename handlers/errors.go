@@ -42,6 +42,8 @@ type problem struct {
 	Fix      string         `json:"fix"`
 	Errors   []problemField `json:"errors,omitempty"`
 	Report   *market.Report `json:"report,omitempty"`
+	// Scope is the one that the key lacks.
+	Scope string `json:"scope,omitempty"`
 }
 
 type problemField struct {
@@ -56,6 +58,7 @@ func toProblem(e *market.Error, instance string) problem {
 	status := statuses[e.Kind]
 	p := problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Instance: instance, Code: e.Code,
 		Detail: views.Say(ctx, "error."+e.Code, e.Args), Fix: views.Say(ctx, "error."+e.Code+"_fix", e.Args), Report: e.Report}
+	p.Scope, _ = e.Args["Scope"].(string)
 	if len(e.Fields) > 0 {
 		p.Errors = fieldProblems(e.Fields)
 	}

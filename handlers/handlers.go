@@ -4,6 +4,7 @@
 package handlers
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -42,6 +43,9 @@ type Options struct {
 	// Done ends streams when it is closed, so that the server can stop; nil
 	// never does.
 	Done <-chan struct{}
+	// NoteUses is after how long uses of keys are written down, together; 0
+	// for five seconds.
+	NoteUses time.Duration
 }
 
 // countEvery is how old the market's numbers may be, rankEvery leaderboards.
@@ -69,6 +73,7 @@ type Handlers struct {
 	talk, vouchers *limiter
 	hashing        chan struct{}
 	watchers       *watchers
+	uses           *uses
 	skills         *memo[[]market.SkillCount]
 	stats          *memo[market.Stats]
 	onboarding     *memo[*market.Task]
@@ -83,6 +88,7 @@ func New(o Options) http.Handler {
 		hashing: make(chan struct{}, hashesAtOnce)}
 	h.sessions = h.newSessions()
 	h.watchers = newWatchers(o.Store.Pulses)
+	h.uses = &uses{write: o.Store.NoteKeyUses, every: cmp.Or(o.NoteUses, noteEvery), written: map[market.KeyID]time.Time{}}
 	h.skills, h.stats = newMemo(countEvery, o.Store.Skills), newMemo(countEvery, o.Store.Stats)
 	h.onboarding = newMemo(countEvery, o.Store.Onboarding)
 	h.boards = &boards{count: o.Store.Leaderboard}
@@ -167,9 +173,13 @@ func (h *Handlers) outside(origin *http.CrossOriginProtection, next http.Handler
 					h.refuse(rec, r, market.ErrInternal)
 				}
 			}
-			h.Logger.Info("request", "requestId", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "ms", time.Since(began).Milliseconds())
+			h.Logger.Info("request", "requestId", id, "method", r.Method, "path", market.WithoutKeys(r.URL.Path), "status", rec.status, "ms", time.Since(began).Milliseconds())
 			h.observe(served, rec.status, time.Since(began))
 		}()
+		if keys := keysInURL(r); keys != nil {
+			h.refuseLeak(rec, r, keys)
+			return
+		}
 		if err := origin.Check(r); err != nil {
 			h.refuse(rec, r, market.ErrCrossOrigin)
 			return

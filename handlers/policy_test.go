@@ -1,11 +1,14 @@
 package handlers_test
 
 import (
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"guildhall/handlers"
+	"guildhall/market"
 )
 
 // policy is what each route promises, written apart from the route table: a
@@ -168,6 +171,10 @@ var policies = map[string]policy{
 	"POST /api/v1/agents/register":                        {"public", "ignored", true, ""},
 	"GET /api/v1/agent/me":                                {"key", "ignored", false, ""},
 	"PATCH /api/v1/agent/me":                              {"key", "ignored", true, ""},
+	"GET /api/v1/agent/keys":                              {"key", "ignored", false, ""},
+	"POST /api/v1/agent/keys":                             {"key", "honoured", true, ""},
+	"DELETE /api/v1/agent/keys/:keyId":                    {"key", "ignored", false, ""},
+	"POST /api/v1/agent/keys/:keyId/rotate":               {"key", "honoured", false, ""},
 	"GET /api/v1/agent/wallet":                            {"key", "ignored", false, ""},
 	"GET /api/v1/agent/wallet/entries":                    {"key", "ignored", false, ""},
 	"GET /api/v1/admin/reconcile":                         {"operator", "ignored", false, ""},
@@ -199,6 +206,38 @@ var policies = map[string]policy{
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/reject": {"key", "honoured", true, "publisher"},
 }
 
+// scopes are those that each let a key with scopes in. A key route that is
+// missing here takes a key without scopes.
+var scopes = map[string]string{
+	"POST /api/v1/market/tasks/:id/report":                "thread:write",
+	"GET /api/v1/agent/me":                                "tasks:read",
+	"GET /api/v1/agent/wallet":                            "wallet:read",
+	"GET /api/v1/agent/wallet/entries":                    "wallet:read",
+	"GET /api/v1/agent/referral":                          "wallet:read",
+	"POST /api/v1/agent/attachments":                      "tasks:publish deliveries:write",
+	"GET /api/v1/agent/attachments/:sha256":               "tasks:read",
+	"GET /api/v1/agent/tasks":                             "tasks:read",
+	"POST /api/v1/agent/tasks":                            "tasks:publish",
+	"POST /api/v1/agent/tasks/check":                      "tasks:publish",
+	"GET /api/v1/agent/tasks/:id":                         "tasks:read",
+	"POST /api/v1/agent/tasks/:id/check":                  "deliveries:write",
+	"POST /api/v1/agent/tasks/:id/cancel":                 "tasks:publish",
+	"POST /api/v1/agent/tasks/:id/claim":                  "claims:write",
+	"POST /api/v1/agent/tasks/:id/claim/renew":            "claims:write",
+	"DELETE /api/v1/agent/tasks/:id/claim":                "claims:write",
+	"GET /api/v1/agent/tasks/:id/timeline":                "tasks:read",
+	"GET /api/v1/agent/tasks/:id/thread":                  "tasks:read",
+	"POST /api/v1/agent/tasks/:id/thread":                 "thread:write",
+	"GET /api/v1/agent/tasks/:id/deliveries":              "tasks:read",
+	"POST /api/v1/agent/tasks/:id/deliveries":             "deliveries:write",
+	"GET /api/v1/agent/tasks/:id/deliveries/:did":         "tasks:read",
+	"DELETE /api/v1/agent/tasks/:id/deliveries/:did":      "deliveries:write",
+	"POST /api/v1/agent/tasks/:id/deliveries/:did/accept": "tasks:review",
+	"POST /api/v1/agent/tasks/:id/deliveries/:did/reject": "tasks:review",
+	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": "deliveries:write",
+	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": "tasks:review",
+}
+
 // bodies are valid ones, so that a refusal is about who asks.
 var bodies = map[string]string{
 	"POST /api/v1/admin/goods/:gid/withdraw":              `{"codes":"01a20b77-e936-75e9-8ee4-5120c30a9cda","reason":"x"}`,
@@ -217,6 +256,7 @@ var bodies = map[string]string{
 	"POST /api/v1/agent/tasks/check":                      `{}`,
 	"POST /api/v1/agent/tasks/:id/check":                  `{"output":1}`,
 	"PATCH /api/v1/agent/me":                              `{}`,
+	"POST /api/v1/agent/keys":                             `{"name":"x"}`,
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": `{"text":"unfair"}`,
 	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": `{"text":"bad"}`,
 	"POST /api/v1/agent/redemptions":                      `{"goodId":"01a20b77-e936-75e9-8ee4-5120c30a9cda","price":1}`,
@@ -246,6 +286,9 @@ func TestPolicyListsEveryRoute(t *testing.T) {
 		if r.Auth != want.auth || r.Once != want.once || r.Body != want.body {
 			t.Errorf("%s is served as %+v, the policy says %+v", name, r, want)
 		}
+		if got := strings.Trim(fmt.Sprint(r.Scopes), "[]"); got != scopes[name] {
+			t.Errorf("%s takes the scopes %q, the policy says %q", name, got, scopes[name])
+		}
 		if r.Method != "GET" && r.Auth == "public" && !open[name] {
 			t.Errorf("%s changes something without a credential", name)
 		}
@@ -274,7 +317,7 @@ func TestPolicyHolds(t *testing.T) {
 		if id == absent {
 			order = absent
 		}
-		return strings.NewReplacer(":id", id, ":did", did, ":oid", order, ":gid", absent, ":aid", absent, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path)
+		return strings.NewReplacer(":id", id, ":did", did, ":oid", order, ":keyId", absent, ":gid", absent, ":aid", absent, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path)
 	}
 	send := func(name, key, id, did string) reply {
 		method, path, _ := strings.Cut(name, " ")
@@ -307,7 +350,7 @@ func TestPolicyHolds(t *testing.T) {
 					t.Errorf("%s with key %.8q: got %d, want 401", name, key, r.status)
 				}
 			}
-			if r := s.call(t, "", strings.Fields(name)[0], at(strings.Fields(name)[1], id, did)+"?apiKey="+stranger, nil); r.status != 401 {
+			if r := s.call(t, "", strings.Fields(name)[0], at(strings.Fields(name)[1], id, did)+"?apiKey="+market.NewKey(market.AgentKeyPrefix), nil); r.status != 401 {
 				t.Errorf("%s: a key in the query got %d, want 401", name, r.status)
 			}
 		}
@@ -428,4 +471,52 @@ func TestPolicyOfPagesHolds(t *testing.T) {
 		t.Errorf("a session got %d from the API, want 401", got.status)
 	}
 	s.balanced(t)
+}
+
+// TestPolicyOfScopesHolds shows every key route a key with all scopes but
+// those that it takes, and one with these alone.
+func TestPolicyOfScopesHolds(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	owner := s.register(t)
+	const absent = "01a20b77-e936-75e9-8ee4-5120c30a9cda"
+	made := map[string]string{}
+	keyWith := func(which func(string) bool) string {
+		var list []string
+		for _, sc := range market.Scopes() {
+			if which(string(sc)) {
+				list = append(list, string(sc))
+			}
+		}
+		name := strings.Join(list, " ")
+		if made[name] == "" {
+			made[name] = s.want(t, 201, s.call(t, owner, "POST", "/api/v1/agent/keys", map[string]any{"name": "scoped", "scopes": list})).at("apiKey").(string)
+		}
+		return made[name]
+	}
+	for name, p := range policies {
+		if p.auth != "key" {
+			continue
+		}
+		method, path, _ := strings.Cut(name, " ")
+		path = strings.NewReplacer(":id", absent, ":did", absent, ":oid", absent, ":keyId", absent, ":sha256", strings.Repeat("ab", 32)).Replace(path)
+		send := func(key string) reply {
+			var body any
+			if p.body {
+				body = bodies[name]
+			}
+			return s.call(t, key, method, path, body, "Idempotency-Key", unique("k"))
+		}
+		wanted := strings.Fields(scopes[name])
+		lacking := send(keyWith(func(sc string) bool { return !slices.Contains(wanted, sc) }))
+		named, _ := lacking.at("scope").(string)
+		if lacking.status != 403 || lacking.code() != "scope_missing" || named != strings.Join(wanted, " or ") || !strings.Contains(lacking.at("detail").(string), named) {
+			t.Errorf("%s without its scope: got %d %s", name, lacking.status, lacking.text)
+		}
+		for _, sc := range wanted {
+			if r := send(keyWith(func(one string) bool { return one == sc })); r.code() == "scope_missing" || r.status == 401 {
+				t.Errorf("%s with %s: got %d %s", name, sc, r.status, r.text)
+			}
+		}
+	}
 }

@@ -69,6 +69,9 @@ type route struct {
 	inline bool
 	// optional says that a program may show its key on a public route.
 	optional bool
+	// scopes each let a key with scopes in; without any, only keys without
+	// scopes may.
+	scopes []market.Scope
 	// purpose is what is read along with the caller's key.
 	purpose store.Purpose
 	// upload routes read their body themselves, as it comes.
@@ -140,6 +143,11 @@ func (h *Handlers) run(rt route, r *request) (answer, error) {
 	if rt.body && !rt.page && !json.Valid(r.body) {
 		return answer{}, market.ErrUnreadable
 	}
+	if rt.auth == key || rt.auth == operator {
+		if err := market.Permit(r.by.Scopes, rt.scopes...); err != nil {
+			return answer{}, err
+		}
+	}
 	a, err := rt.handle(r)
 	if err != nil && r.once != "" {
 		return h.replay(r, err)
@@ -163,6 +171,9 @@ func (h *Handlers) identify(rt route, r *request) (err error) {
 		// An operator's key opens the operators' routes, and no key others'.
 		if err == nil && (rt.auth == operator) != r.actor.Operator {
 			err = market.ErrForbidden
+		}
+		if err == nil {
+			h.uses.note(r.actor.Key, r.address())
 		}
 	}
 	return err

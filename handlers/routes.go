@@ -3,8 +3,12 @@ package handlers
 import (
 	"net/http"
 
+	"guildhall/market"
 	"guildhall/store"
 )
+
+// scoped lists the scopes that each let a key in.
+func scoped(any ...market.Scope) []market.Scope { return any }
 
 // routes is the whole route table, with the policy that adapt enforces. The
 // policy test holds a second list against it.
@@ -111,20 +115,24 @@ func (h *Handlers) routes() []route {
 		{method: get, path: api + "/market/tasks/:id", handle: h.showMarketTask},
 		{method: get, path: api + "/market/tasks/:id/thread", handle: h.listMarketThread},
 		{method: get, path: api + "/market/tasks/:id/timeline", handle: h.showMarketTimeline},
-		{method: post, path: api + "/market/tasks/:id/report", handle: h.reportTask, auth: key, once: onceHonoured, body: true},
+		{method: post, path: api + "/market/tasks/:id/report", handle: h.reportTask, auth: key, scopes: scoped(market.ThreadWrite), once: onceHonoured, body: true},
 		{method: get, path: api + "/market/skills", handle: h.listSkills},
 		{method: get, path: api + "/market/stats", handle: h.showStats},
 		{method: get, path: api + "/leaderboard", handle: h.showLeaderboard},
 		{method: get, path: api + "/accounts/:handle", handle: h.showAccount},
 		{method: post, path: api + "/agents/register", handle: h.registerAgent, body: true},
 
-		{method: get, path: api + "/agent/me", handle: h.showMe, auth: key},
+		{method: get, path: api + "/agent/me", handle: h.showMe, auth: key, scopes: scoped(market.TasksRead)},
 		{method: http.MethodPatch, path: api + "/agent/me", handle: h.updateMe, auth: key, body: true},
-		{method: get, path: api + "/agent/wallet", handle: h.showWallet, auth: key},
-		{method: get, path: api + "/agent/wallet/entries", handle: h.listEntries, auth: key},
+		{method: get, path: api + "/agent/keys", handle: h.listKeys, auth: key},
+		{method: post, path: api + "/agent/keys", handle: h.makeKey, auth: key, once: onceHonoured, body: true},
+		{method: del, path: api + "/agent/keys/:keyId", handle: h.revokeKey, auth: key},
+		{method: post, path: api + "/agent/keys/:keyId/rotate", handle: h.rotateKey, auth: key, once: onceHonoured},
+		{method: get, path: api + "/agent/wallet", handle: h.showWallet, auth: key, scopes: scoped(market.WalletRead)},
+		{method: get, path: api + "/agent/wallet/entries", handle: h.listEntries, auth: key, scopes: scoped(market.WalletRead)},
 
 		{method: post, path: api + "/agent/vouchers/redeem", handle: h.redeemVoucher, auth: key, once: onceRequired, body: true},
-		{method: get, path: api + "/agent/referral", handle: h.showReferrals, auth: key},
+		{method: get, path: api + "/agent/referral", handle: h.showReferrals, auth: key, scopes: scoped(market.WalletRead)},
 
 		{method: get, path: api + "/agent/catalog", handle: h.listCatalog, auth: key},
 		{method: get, path: api + "/agent/redemptions", handle: h.listOrders, auth: key},
@@ -133,31 +141,31 @@ func (h *Handlers) routes() []route {
 		{method: post, path: api + "/agent/redemptions/:oid/dispute", handle: h.disputeOrder, auth: key, once: onceHonoured, body: true},
 		{method: post, path: api + "/agent/redemptions/:oid/reveal", handle: h.revealOrder, auth: key},
 
-		{method: post, path: api + "/agent/attachments", handle: h.uploadAttachment, auth: key, upload: true},
-		{method: get, path: api + "/agent/attachments/:sha256", handle: h.downloadAttachment, auth: key, stream: true},
+		{method: post, path: api + "/agent/attachments", handle: h.uploadAttachment, auth: key, scopes: scoped(market.TasksPublish, market.DeliveriesWrite), upload: true},
+		{method: get, path: api + "/agent/attachments/:sha256", handle: h.downloadAttachment, auth: key, scopes: scoped(market.TasksRead), stream: true},
 
-		{method: get, path: api + "/agent/tasks", handle: h.listOwnTasks, auth: key},
-		{method: post, path: api + "/agent/tasks", handle: h.publishTask, auth: key, once: onceRequired, body: true},
-		{method: post, path: api + "/agent/tasks/check", handle: h.checkTask, auth: key, body: true},
-		{method: get, path: task, handle: h.showTask, auth: key},
-		{method: post, path: task + "/check", handle: h.checkOutput, auth: key, body: true},
-		{method: post, path: task + "/cancel", handle: h.cancelTask, auth: key, once: onceHonoured},
-		{method: post, path: task + "/claim", handle: h.claimTask, auth: key, once: onceHonoured, purpose: store.ForClaim},
-		{method: post, path: task + "/claim/renew", handle: h.renewClaim, auth: key, once: onceHonoured},
-		{method: del, path: task + "/claim", handle: h.releaseClaim, auth: key, once: onceHonoured},
+		{method: get, path: api + "/agent/tasks", handle: h.listOwnTasks, auth: key, scopes: scoped(market.TasksRead)},
+		{method: post, path: api + "/agent/tasks", handle: h.publishTask, auth: key, scopes: scoped(market.TasksPublish), once: onceRequired, body: true},
+		{method: post, path: api + "/agent/tasks/check", handle: h.checkTask, auth: key, scopes: scoped(market.TasksPublish), body: true},
+		{method: get, path: task, handle: h.showTask, auth: key, scopes: scoped(market.TasksRead)},
+		{method: post, path: task + "/check", handle: h.checkOutput, auth: key, scopes: scoped(market.DeliveriesWrite), body: true},
+		{method: post, path: task + "/cancel", handle: h.cancelTask, auth: key, scopes: scoped(market.TasksPublish), once: onceHonoured},
+		{method: post, path: task + "/claim", handle: h.claimTask, auth: key, scopes: scoped(market.ClaimsWrite), once: onceHonoured, purpose: store.ForClaim},
+		{method: post, path: task + "/claim/renew", handle: h.renewClaim, auth: key, scopes: scoped(market.ClaimsWrite), once: onceHonoured},
+		{method: del, path: task + "/claim", handle: h.releaseClaim, auth: key, scopes: scoped(market.ClaimsWrite), once: onceHonoured},
 
-		{method: get, path: task + "/timeline", handle: h.showTimeline, auth: key},
-		{method: get, path: task + "/thread", handle: h.listThread, auth: key},
-		{method: post, path: task + "/thread", handle: h.postMessage, auth: key, once: onceHonoured, body: true},
+		{method: get, path: task + "/timeline", handle: h.showTimeline, auth: key, scopes: scoped(market.TasksRead)},
+		{method: get, path: task + "/thread", handle: h.listThread, auth: key, scopes: scoped(market.TasksRead)},
+		{method: post, path: task + "/thread", handle: h.postMessage, auth: key, scopes: scoped(market.ThreadWrite), once: onceHonoured, body: true},
 
-		{method: get, path: task + "/deliveries", handle: h.listDeliveries, auth: key},
-		{method: post, path: task + "/deliveries", handle: h.deliver, auth: key, once: onceHonoured, body: true, purpose: store.ForDelivery},
-		{method: get, path: task + "/deliveries/:did", handle: h.showDelivery, auth: key},
-		{method: del, path: task + "/deliveries/:did", handle: h.withdrawDelivery, auth: key, once: onceHonoured, purpose: store.ForDelivery},
-		{method: post, path: task + "/deliveries/:did/accept", handle: h.acceptDelivery, auth: key, once: onceHonoured, purpose: store.ForDelivery},
-		{method: post, path: task + "/deliveries/:did/reject", handle: h.rejectDelivery, auth: key, once: onceHonoured, body: true, purpose: store.ForDelivery},
-		{method: post, path: task + "/deliveries/:did/appeal", handle: h.appealDelivery, auth: key, once: onceHonoured, body: true, purpose: store.ForDelivery},
-		{method: post, path: task + "/deliveries/:did/object", handle: h.objectToPayout, auth: key, once: onceHonoured, body: true, purpose: store.ForDelivery},
+		{method: get, path: task + "/deliveries", handle: h.listDeliveries, auth: key, scopes: scoped(market.TasksRead)},
+		{method: post, path: task + "/deliveries", handle: h.deliver, auth: key, scopes: scoped(market.DeliveriesWrite), once: onceHonoured, body: true, purpose: store.ForDelivery},
+		{method: get, path: task + "/deliveries/:did", handle: h.showDelivery, auth: key, scopes: scoped(market.TasksRead)},
+		{method: del, path: task + "/deliveries/:did", handle: h.withdrawDelivery, auth: key, scopes: scoped(market.DeliveriesWrite), once: onceHonoured, purpose: store.ForDelivery},
+		{method: post, path: task + "/deliveries/:did/accept", handle: h.acceptDelivery, auth: key, scopes: scoped(market.TasksReview), once: onceHonoured, purpose: store.ForDelivery},
+		{method: post, path: task + "/deliveries/:did/reject", handle: h.rejectDelivery, auth: key, scopes: scoped(market.TasksReview), once: onceHonoured, body: true, purpose: store.ForDelivery},
+		{method: post, path: task + "/deliveries/:did/appeal", handle: h.appealDelivery, auth: key, scopes: scoped(market.DeliveriesWrite), once: onceHonoured, body: true, purpose: store.ForDelivery},
+		{method: post, path: task + "/deliveries/:did/object", handle: h.objectToPayout, auth: key, scopes: scoped(market.TasksReview), once: onceHonoured, body: true, purpose: store.ForDelivery},
 
 		{method: get, path: api + "/admin/cases", handle: h.listCases, auth: operator},
 		{method: get, path: api + "/admin/cases/:kid", handle: h.showCase, auth: operator},
@@ -209,14 +217,16 @@ func (h *Handlers) routes() []route {
 // RouteInfo is a line of the route table, in words.
 type RouteInfo struct {
 	Method, Path, Auth, Once string
-	Body, Page               bool
+	// Scopes are those that each let a key with scopes in.
+	Scopes     []market.Scope
+	Body, Page bool
 }
 
 // RouteTable lists what is served, for tests and documents.
 func RouteTable() []RouteInfo {
 	var out []RouteInfo
 	for _, r := range (&Handlers{}).routes() {
-		out = append(out, RouteInfo{Method: r.method, Path: r.path, Body: r.body, Page: r.page,
+		out = append(out, RouteInfo{Method: r.method, Path: r.path, Body: r.body, Page: r.page, Scopes: r.scopes,
 			Auth: map[auth]string{public: "public", key: "key", session: "session", operator: "operator"}[r.auth],
 			Once: map[once]string{onceIgnored: "ignored", onceHonoured: "honoured", onceRequired: "required"}[r.once]})
 	}

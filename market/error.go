@@ -169,6 +169,10 @@ var (
 	ErrInviteRequired        = sentinel(KindForbidden, "invite_required")
 	ErrInviteInvalid         = sentinel(KindInvalid, "invite_invalid")
 	ErrOperatorAccount       = sentinel(KindConflict, "operator_account")
+	ErrScopeMissing          = sentinel(KindForbidden, "scope_missing")
+	ErrLastKey               = sentinel(KindConflict, "last_key")
+	ErrKeyEnded              = sentinel(KindConflict, "key_ended")
+	ErrKeyInURL              = sentinel(KindUnauthenticated, "key_in_url")
 	ErrPublisherSuspended    = sentinel(KindConflict, "publisher_suspended")
 )
 

@@ -4,15 +4,23 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"hash/crc32"
+	"regexp"
 	"strings"
 )
 
-// AgentKeyPrefix starts an agent's own API key, OperatorKeyPrefix that of an
-// operator, which opens the operators' routes only.
+// AgentKeyPrefix starts an agent's own API key, DelegateKeyPrefix that of an
+// agent that acts for a human, OperatorKeyPrefix that of an operator, which
+// opens the operators' routes only.
 const (
 	AgentKeyPrefix    = "gha_"
+	DelegateKeyPrefix = "ghd_"
 	OperatorKeyPrefix = "gho_"
 )
+
+// KeyPattern is what every key looks like, for scanners that look for leaks.
+const KeyPattern = `gh[ado]_[0-9A-Za-z]{36}`
+
+var keyPattern = regexp.MustCompile(KeyPattern)
 
 const (
 	base62     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -67,7 +75,7 @@ func keySum(secret string) string {
 
 // WellFormedKey reports whether the key can be one of ours.
 func WellFormedKey(key string) bool {
-	for _, prefix := range []string{AgentKeyPrefix, OperatorKeyPrefix} {
+	for _, prefix := range []string{AgentKeyPrefix, DelegateKeyPrefix, OperatorKeyPrefix} {
 		if rest, ok := strings.CutPrefix(key, prefix); ok {
 			return len(rest) == secretSize+sumSize && strings.Trim(rest, base62) == "" && keySum(summed(prefix, rest[:secretSize])) == rest[secretSize:]
 		}
@@ -83,3 +91,25 @@ func HashKey(key string) []byte {
 
 // KeyHint is the part of a key that may be shown: enough to tell keys apart.
 func KeyHint(key string) string { return key[:len(AgentKeyPrefix)+6] }
+
+// KeysIn finds the keys that stand in a text.
+func KeysIn(text string) []string {
+	if !strings.Contains(text, "gh") {
+		return nil
+	}
+	var found []string
+	for _, k := range keyPattern.FindAllString(text, -1) {
+		if WellFormedKey(k) {
+			found = append(found, k)
+		}
+	}
+	return found
+}
+
+// WithoutKeys is the text with everything that looks like a key blotted out.
+func WithoutKeys(text string) string {
+	if !strings.Contains(text, "gh") {
+		return text
+	}
+	return keyPattern.ReplaceAllString(text, "[key]")
+}

@@ -40,6 +40,7 @@ var byConstraint = map[string]error{
 	"tasks_evergreen_open":       errRaceLost,
 	"flags_live":                 market.ErrAlreadyDone,
 	"cases_once":                 market.ErrAlreadyDone,
+	"api_keys_replaces":          market.ErrAlreadyDone,
 	"goods_codes_good_fkey":      market.ErrNotFound,
 }
 

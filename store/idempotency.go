@@ -35,7 +35,9 @@ type Caller struct {
 	market.Actor
 	// Once is nil if the request carries no Idempotency-Key.
 	Once *Once
-	seen seen
+	// Scopes are what the API key may do, nil for everything.
+	Scopes []market.Scope
+	seen   seen
 }
 
 func onceScope(by Caller) string { return string(by.Account) + " " + by.Once.Key }

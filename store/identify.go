@@ -21,7 +21,7 @@ type seen struct {
 }
 
 const (
-	holderColumns = `k.id, k.account_id, a.kind, a.handle, a.operator, ` + stateColumns + `, w.granted, w.earned`
+	holderColumns = `k.id, k.scopes, k.account_id, a.kind, a.handle, a.operator, ` + stateColumns + `, w.granted, w.earned`
 	selectHolder  = `SELECT ` + holderColumns + holderFrom
 	// selectClaimant reads besides what a claim of the holder is judged by.
 	selectClaimant = `SELECT ` + holderColumns + `, ` + workloadColumns + holderFrom
@@ -101,7 +101,7 @@ func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, deli
 		found := c.SendBatch(ctx, &b)
 		defer found.Close()
 		var funds market.Funds
-		targets := []any{&by.Key, &by.Account, &by.Kind, &by.Handle, &by.Operator, &by.State, &by.Reason, &funds.Granted, &funds.Earned}
+		targets := []any{&by.Key, &by.Scopes, &by.Account, &by.Kind, &by.Handle, &by.Operator, &by.State, &by.Reason, &funds.Granted, &funds.Earned}
 		if why == ForClaim {
 			targets = append(targets, workloadTargets(&load)...)
 		}
