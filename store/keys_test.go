@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,6 +89,42 @@ func TestNoteKeyUses(t *testing.T) {
 		all, err := s.Keys(t.Context(), by.Account, "", 1)
 		if err != nil || all[0].LastUsedFrom != u.want {
 			t.Errorf("after %s from %s: %+v, %v", u.at, u.from, all, err)
+		}
+	}
+}
+
+// TestRaceLastKey revokes all keys of an account at once: one stays.
+func TestRaceLastKey(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	for range 5 {
+		by := agent(t, s)
+		for range 7 {
+			if _, _, err := s.NewKey(t.Context(), by, market.KeyDraft{Name: "b"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all, err := s.Keys(t.Context(), by.Account, "", 10)
+		if err != nil || len(all) != 8 {
+			t.Fatalf("%d keys, %v", len(all), err)
+		}
+		errs := make([]error, len(all))
+		var wg sync.WaitGroup
+		for i, k := range all {
+			wg.Go(func() { _, errs[i] = s.RevokeKey(t.Context(), by, k.ID, "") })
+		}
+		wg.Wait()
+		kept := 0
+		for _, err := range errs {
+			switch {
+			case errors.Is(err, market.ErrLastKey):
+				kept++
+			case err != nil:
+				t.Errorf("revoke: %v", err)
+			}
+		}
+		if kept != 1 {
+			t.Errorf("%d keys are kept, want 1", kept)
 		}
 	}
 }
