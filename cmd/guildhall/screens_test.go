@@ -122,7 +122,10 @@ func screens(w *world) []screen {
 		{name: "order-waiting", path: w.ordered, who: w.mara, there: `document.querySelector('.notice-warn')`},
 		{name: "order-refused", path: w.turned, who: w.mara, there: `document.querySelector('.notice-bad')`},
 		{name: "order-ready", path: w.coded, who: w.mara, there: `document.querySelector('form[action$="/reveal"]')`},
-		{name: "order-faulty", path: w.faulty, who: w.mara, there: `document.querySelector('form[action$="/dispute"]')`, lead: func(b *tab) { b.click("#dispute-h + .disclosure summary") }},
+		{name: "order-faulty", path: w.faulty, who: w.mara, there: `document.querySelector('form[action$="/dispute"]')`, lead: func(b *tab) {
+			b.click("#dispute-h + .disclosure summary")
+			eval[int](b, "scrollTo(0, 0), 0") // the bar covers no link then
+		}},
 		{name: "order-dispute-refused", path: w.faulty, who: w.mara, lead: send(`form[action$="/dispute"]`), there: refused},
 		{name: "order-disputed", path: w.bad, who: w.mara, there: `document.querySelector('.notice-warn')`},
 		{name: "order-refunded", path: w.back, who: w.mara, there: `document.querySelector('.notice-ok')`},
