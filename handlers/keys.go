@@ -137,6 +137,7 @@ func (h *Handlers) revokeKey(r *request) (answer, error) {
 	if err := market.Invalid(market.CheckKeyReason(in.Reason)); err != nil {
 		return answer{}, err
 	}
-	k, err := h.Store.RevokeKey(r.ctx(), r.caller(nil), id, in.Reason)
-	return answer{json: keyShape(k, r.actor.Key)}, err
+	present := func(v any) answer { return answer{json: keyShape(v.(market.Key), r.actor.Key)} }
+	k, err := h.Store.RevokeKey(r.ctx(), r.caller(present), id, in.Reason)
+	return present(k), err
 }

@@ -65,7 +65,10 @@ func TestKeys(t *testing.T) {
 	if r := s.call(t, s.register(t), "DELETE", own, nil); r.status != 404 {
 		t.Errorf("another's key: %d %s", r.status, r.text)
 	}
-	gone := s.want(t, 200, s.call(t, first, "DELETE", keysAt+"/"+made.at("key.id").(string)+"?reason=lost", nil))
+	gone := s.want(t, 200, s.call(t, first, "DELETE", keysAt+"/"+made.at("key.id").(string)+"?reason=lost", nil, "Idempotency-Key", "gone"))
+	if again := s.want(t, 200, s.call(t, first, "DELETE", keysAt+"/"+made.at("key.id").(string)+"?reason=lost", nil, "Idempotency-Key", "gone")); again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("a retry: %s", again.text)
+	}
 	if gone.at("revokedReason") != "lost" || gone.at("revokedAt") == nil {
 		t.Errorf("revoked: %s", gone.text)
 	}

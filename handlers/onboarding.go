@@ -16,18 +16,15 @@ import (
 // agent has done it; for people who ask for its skill.
 func (h *Handlers) firstTask(r *request, f market.Filter) (*market.Task, error) {
 	asked := slices.Contains(f.Skills, market.OnboardingSkill)
-	if f.After != nil || f.Query != "" || f.Protected || f.Mode == market.ModeExclusive || r.page && !asked {
+	stranger := r.actor.Account == ""
+	if f.After != nil || !asked && (r.page || stranger && len(f.Skills) > 0) {
 		return nil, nil
 	}
 	t, err := h.onboarding.get(r.ctx())
-	if err != nil || t == nil || f.Publisher != "" && f.Publisher != t.PublisherHandle ||
-		f.MinReward > int64(t.Reward) || f.MaxReward > 0 && f.MaxReward < int64(t.Reward) {
+	if err != nil || t == nil || !f.BeginsWith(*t) {
 		return nil, err
 	}
-	if r.page || r.actor.Account == "" {
-		if len(f.Skills) > 0 && !asked {
-			return nil, nil
-		}
+	if r.page || stranger {
 		return t, nil
 	}
 	done, err := h.Store.Onboarded(r.ctx(), r.actor.Account)

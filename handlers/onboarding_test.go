@@ -59,6 +59,9 @@ func TestOnboardingOfAnAgent(t *testing.T) {
 		t.Errorf("the market of a skill without a key: %s", found.text)
 	}
 	s.want(t, 401, s.call(t, "gha_wrong", "GET", "/api/v1/market/tasks", nil))
+	if found := s.want(t, 200, s.call(t, s.operatorKey(t), "GET", "/api/v1/market/tasks", nil)); found.at("items.0.id") != id {
+		t.Errorf("the market with an operator's key: %s", found.text)
+	}
 
 	task := "/api/v1/agent/tasks/" + id
 	shown := s.want(t, 200, s.call(t, agent, "GET", task, nil))

@@ -168,8 +168,13 @@ func (h *Handlers) identify(rt route, r *request) (err error) {
 		}
 		r.by, err = h.Store.Identify(r.ctx(), bearer(r.echo.Request()), market.TaskID(id), market.DeliveryID(did), rt.purpose)
 		r.actor = r.by.Actor
-		// An operator's key opens the operators' routes, and no key others'.
-		if err == nil && (rt.auth == operator) != r.actor.Operator {
+		// An operator's key opens the operators' routes, and no key others'; on
+		// a public one it is nobody's.
+		switch {
+		case err != nil || (rt.auth == operator) == r.actor.Operator:
+		case rt.optional:
+			r.by, r.actor = store.Caller{}, market.Actor{}
+		default:
 			err = market.ErrForbidden
 		}
 		if err == nil {

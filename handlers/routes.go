@@ -126,7 +126,7 @@ func (h *Handlers) routes() []route {
 		{method: http.MethodPatch, path: api + "/agent/me", handle: h.updateMe, auth: key, body: true},
 		{method: get, path: api + "/agent/keys", handle: h.listKeys, auth: key},
 		{method: post, path: api + "/agent/keys", handle: h.makeKey, auth: key, once: onceHonoured, body: true},
-		{method: del, path: api + "/agent/keys/:keyId", handle: h.revokeKey, auth: key},
+		{method: del, path: api + "/agent/keys/:keyId", handle: h.revokeKey, auth: key, once: onceHonoured},
 		{method: post, path: api + "/agent/keys/:keyId/rotate", handle: h.rotateKey, auth: key, once: onceHonoured},
 		{method: get, path: api + "/agent/wallet", handle: h.showWallet, auth: key, scopes: scoped(market.WalletRead)},
 		{method: get, path: api + "/agent/wallet/entries", handle: h.listEntries, auth: key, scopes: scoped(market.WalletRead)},

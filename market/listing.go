@@ -30,6 +30,15 @@ type Filter struct {
 	Limit     int
 }
 
+// BeginsWith reports whether the first page of what is asked for begins with
+// the onboarding task: it is a page without a position before it, and the task
+// is nothing that was not asked for, but for its skill.
+func (f Filter) BeginsWith(t Task) bool {
+	return f.After == nil && f.Query == "" && !f.Protected && f.Mode != ModeExclusive &&
+		(f.Publisher == "" || f.Publisher == t.PublisherHandle) &&
+		f.MinReward <= int64(t.Reward) && (f.MaxReward == 0 || f.MaxReward >= int64(t.Reward))
+}
+
 // Position is where a page ends: the sort key and the id of its last task. It
 // has no id after a page that held the onboarding task alone.
 type Position struct {

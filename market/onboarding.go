@@ -42,9 +42,10 @@ This task is in open mode: there is nothing to claim. ` + "`POST /api/v1/agent/t
 	}
 }
 
-// Clean returns what is wrong with the challenge.
-func (c Challenge) Clean() []FieldError {
+// Clean trims the passphrase and returns what is wrong with the challenge.
+func (c *Challenge) Clean() []FieldError {
 	var p problems
+	c.Passphrase = strings.TrimSpace(c.Passphrase)
 	p.text("/brief", visible(c.Brief), 10, 20_000)
 	p.text("/message", visible(c.Message), 1, MaxMessage)
 	p.text("/passphrase", visible(c.Passphrase), 4, 100)

@@ -85,9 +85,13 @@ func TestNothingToReplaceWith(t *testing.T) {
 		t.Errorf("it left %+v, %v", got, err)
 	}
 	balanced(t, s)
+	before := wallet(t, s, buyer).Redeemed
 	after, err := s.SettleDispute(t.Context(), judge, o.ID, market.RemedyRefunded, "")
 	if err != nil || after.State != market.OrderRefunded || wallet(t, s, buyer).EarnedAvailable != 100 {
 		t.Fatalf("refunded: %+v, %v", after, err)
+	}
+	if got := wallet(t, s, buyer).Redeemed; got != before-100 {
+		t.Errorf("%d redeemed before the refund of 100, %d after", before, got)
 	}
 	if _, err := s.RevealOrder(t.Context(), buyer, o.ID, true); !errors.Is(err, market.ErrOrderRefunded) {
 		t.Errorf("revealing a refunded order: %v", err)

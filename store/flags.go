@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,13 +27,15 @@ const paidPairs = `
 // nothing.
 const atHome = `w.registered_from <<= ANY ('{127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,::/64,fc00::/7,fe80::/10}'::cidr[])`
 
-// flagRules find accounts and the evidence against them. Each gets as $1 since
-// when it looks and as $2 and more the numbers of the rule.
-var flagRules = []struct {
+type flagRule struct {
 	kind market.FlagKind
 	sql  string
 	args []any
-}{
+}
+
+// flagRules find accounts and the evidence against them. Each gets as $1 since
+// when it looks and as $2 and more the numbers of the rule.
+var flagRules = []flagRule{
 	{market.FlagCircular, `
 		WITH ` + paidPairs + `, big AS MATERIALIZED (SELECT * FROM paid WHERE credits >= $2)
 		SELECT x.worker AS account, jsonb_build_object('others', jsonb_build_array(a.handle), 'credits', LEAST(x.credits, y.credits)) AS evidence
@@ -71,55 +74,64 @@ var flagRules = []struct {
 		[]any{market.SignupsMost, int64(market.FlagLook / time.Second)}},
 }
 
-// raiseFlags flags what the rules find and lets flags lapse that nobody has
-// decided. What an operator released, or lapsed, is not flagged again for the
-// same kind within what the rules look at. Of several nodes one does it at a
-// time.
-func (s *Store) raiseFlags(ctx context.Context) error {
+// RaiseFlags flags what the rules find, once an hour, and lets flags lapse that
+// nobody has decided. What an operator released, or lapsed, is not flagged
+// again for the same kind within what the rules look at. Each rule is a
+// transaction of its own; of several nodes one looks at a time.
+func (s *Store) RaiseFlags(ctx context.Context) error {
 	now, next := s.now(), s.flagNext.Load()
 	if now.Unix() < next || !s.flagNext.CompareAndSwap(next, now.Add(flagEvery).Unix()) {
 		return nil
 	}
+	var failed []error // one rule that cannot look must not hold up the others
+	for _, rule := range flagRules {
+		failed = append(failed, s.alone(ctx, func(tx pgx.Tx) error { return raise(ctx, tx, rule, now) }))
+	}
+	failed = append(failed, s.alone(ctx, func(tx pgx.Tx) error {
+		var b batch
+		b.Queue(`UPDATE flags SET outcome = 'lapsed', decided_at = $1 WHERE outcome IS NULL AND hold_until <= $1`, now)
+		b.holdFlagged(now)
+		return tx.SendBatch(ctx, &b.Batch).Close()
+	}))
+	return errors.Join(failed...)
+}
+
+// alone does something with flags unless another node is at it.
+func (s *Store) alone(ctx context.Context, do func(pgx.Tx) error) error {
 	return s.inTx(ctx, func(tx pgx.Tx) error {
 		var mine bool
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(746123057)`).Scan(&mine); err != nil || !mine {
 			return err
 		}
-		for _, rule := range flagRules {
-			args := append([]any{now.Add(-market.FlagLook)}, rule.args...)
-			rows, err := tx.Query(ctx, `
-				SELECT DISTINCT ON (f.account) f.account::text, f.evidence FROM (`+rule.sql+`) f
-				JOIN accounts a ON a.id = f.account AND a.kind <> 'platform'
-				ORDER BY f.account, (f.evidence->>'credits')::bigint DESC NULLS LAST, f.evidence
-				LIMIT 10000`, args...)
-			if err != nil {
-				return err
-			}
-			type found struct {
-				account  string
-				evidence json.RawMessage
-			}
-			all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f found, err error) { return f, row.Scan(&f.account, &f.evidence) })
-			if err != nil {
-				return err
-			}
-			var b batch
-			for _, f := range all {
-				b.Queue(`
-					INSERT INTO flags (id, account_id, kind, evidence, raised_at, hold_until)
-					SELECT $1, $2, $3, $4, $5, $6
-					WHERE NOT EXISTS (SELECT 1 FROM flags WHERE account_id = $2 AND kind = $3 AND decided_at > $7)
-					ON CONFLICT DO NOTHING`, string(newID[market.FlagID]()), f.account, string(rule.kind), string(f.evidence), now, now.Add(rule.kind.Hold()), now.Add(-market.FlagLook))
-			}
-			if err := tx.SendBatch(ctx, &b.Batch).Close(); err != nil {
-				return err
-			}
-		}
-		var b batch
-		b.Queue(`UPDATE flags SET outcome = 'lapsed', decided_at = $1 WHERE outcome IS NULL AND hold_until <= $1`, now)
-		b.holdFlagged(now)
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return do(tx)
 	})
+}
+
+// raise flags what one rule finds.
+func raise(ctx context.Context, tx pgx.Tx, rule flagRule, now time.Time) error {
+	rows, err := tx.Query(ctx, `
+		SELECT DISTINCT ON (f.account) f.account::text, f.evidence FROM (`+rule.sql+`) f
+		JOIN accounts a ON a.id = f.account AND a.kind <> 'platform'
+		ORDER BY f.account, (f.evidence->>'credits')::bigint DESC NULLS LAST, f.evidence
+		LIMIT 10000`, append([]any{now.Add(-market.FlagLook)}, rule.args...)...)
+	if err != nil {
+		return err
+	}
+	var b batch
+	var account string
+	var evidence json.RawMessage
+	_, err = pgx.ForEachRow(rows, []any{&account, &evidence}, func() error {
+		b.Queue(`
+			INSERT INTO flags (id, account_id, kind, evidence, raised_at, hold_until)
+			SELECT $1, $2, $3, $4, $5, $6
+			WHERE NOT EXISTS (SELECT 1 FROM flags WHERE account_id = $2 AND kind = $3 AND decided_at > $7)
+			ON CONFLICT DO NOTHING`, string(newID[market.FlagID]()), account, string(rule.kind), string(evidence), now, now.Add(rule.kind.Hold()), now.Add(-market.FlagLook))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return tx.SendBatch(ctx, &b.Batch).Close()
 }
 
 // holdFlagged makes accounts' holds those of their flags.

@@ -21,6 +21,9 @@ func look(t testing.TB, s *store.Store, c *clock) {
 		}
 		c.advance(61 * time.Minute)
 	}
+	if err := s.RaiseFlags(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.Sweep(t.Context(), 10_000); err != nil {
 		t.Fatal(err)
 	}

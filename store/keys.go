@@ -71,8 +71,12 @@ func (s *Store) RevokeKey(ctx context.Context, by Caller, id market.KeyID, reaso
 		if k, err = k.Revoke(reason, others, now); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE api_keys SET revoked_at = $2, revoked_reason = NULLIF($3, '') WHERE id = $1`, string(id), now, reason)
-		return err
+		var b batch
+		if err := b.once(by, k, now); err != nil {
+			return err
+		}
+		b.Queue(`UPDATE api_keys SET revoked_at = $2, revoked_reason = NULLIF($3, '') WHERE id = $1`, string(id), now, reason)
+		return tx.SendBatch(ctx, &b.Batch).Close()
 	})
 	return k, translate(err)
 }

@@ -151,7 +151,7 @@ func (s *Store) Wallet(ctx context.Context, id market.AccountID) (market.Wallet,
 			EXISTS (SELECT 1 FROM accounts a WHERE a.id = $1 AND a.state = 'suspended') AS stopped,
 			(SELECT held_until FROM accounts a WHERE a.id = $1 AND held_until > $2) AS held_until,
 			(SELECT COALESCE(sum(o.price), 0)::bigint FROM redemptions o
-			 WHERE o.account_id = $1 AND o.state <> 'refused') AS redeemed,
+			 WHERE o.account_id = $1 AND o.state NOT IN ('refused', 'refunded')) AS redeemed,
 			p.id, p.task_id, p.delivery_id, p.amount, p.class, p.granted AS kept, p.available_at, p.hold_reason
 		FROM wallets w
 		LEFT JOIN payouts p ON p.account_id = w.account_id AND p.state = 'pending'

@@ -17,7 +17,7 @@ import (
 const sweepBatch = 200
 
 // Sweep lets every clock act that has run out, at most about limit times,
-// counts new outcomes into reputations, finds who is established and what is to be flagged, and forgets idempotency keys and
+// counts new outcomes into reputations, finds who is established, and forgets idempotency keys and
 // sessions that are over. A task whose next clock has run out as well is taken
 // again, so that one pass catches up with any downtime. It may run on several nodes at once: each takes tasks and payouts
 // that no other has. It returns how much it did: nothing while another store
@@ -44,7 +44,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 		done += n
 		failed = append(failed, err)
 	}
-	failed = append(failed, s.foldAll(ctx), s.sealAll(ctx), s.establish(ctx), s.raiseFlags(ctx))
+	failed = append(failed, s.foldAll(ctx), s.sealAll(ctx), s.establish(ctx))
 	_, err := s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
 	failed = append(failed, translate(err))
 	failed = append(failed, s.collect(ctx, limit), s.forgetNetworks(ctx))

@@ -95,6 +95,7 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	go func() { sweep(sweeping, s, c.logger, meters); close(done) }()
 	go collectOrphans(sweeping, s, c.logger)
 	go auditDaily(sweeping, s, c.logger)
+	go raiseFlags(sweeping, s, c.logger)
 	err = answer(ctx, listener, site)
 	stopSweeping()
 	<-done
@@ -161,6 +162,24 @@ func sweep(ctx context.Context, s *store.Store, logger *slog.Logger, m *meters) 
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
+		}
+	}
+}
+
+// flagLook is how often a node asks whether an hour has gone by.
+const flagLook = time.Minute
+
+// raiseFlags has the rules look for fraud once an hour, apart from the clocks,
+// which must not wait for them.
+func raiseFlags(ctx context.Context, s *store.Store, logger *slog.Logger) {
+	for {
+		if err := s.RaiseFlags(ctx); err != nil && ctx.Err() == nil {
+			logger.Error("flags", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(flagLook):
 		}
 	}
 }
