@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"guildhall/market"
+	"guildhall/store"
 	"guildhall/views"
 )
 
@@ -54,6 +55,8 @@ type wholeFileJSON struct {
 	Neighbours int64       `json:"neighbours"`
 	Flags      flagsJSON   `json:"flags"`
 	Log        []actedJSON `json:"log"`
+	// Bindings are the live ones, as agent or as manager, the newest.
+	Bindings []bindingJSON `json:"bindings"`
 }
 
 type flagsJSON struct {
@@ -93,6 +96,9 @@ func (h *Handlers) listAccountFiles(r *request) (answer, error) {
 	}}, nil
 }
 
+// maxBound bounds the bindings that an account's file lists.
+const maxBound = 20
+
 func accountFileID(r *request) (market.AccountID, error) { return pathID[market.AccountID](r, "aid") }
 
 // accountFileView is all there is about an account.
@@ -117,6 +123,9 @@ func (h *Handlers) accountFileView(ctx context.Context, r *request) (views.Accou
 	if v.Flags, err = h.Store.FlagsOf(ctx, id, 10); err != nil {
 		return v, err
 	}
+	if v.Bindings, err = h.Store.Bindings(ctx, store.BindingsOf{Account: id, Live: true, Limit: maxBound}); err != nil {
+		return v, err
+	}
 	v.Log, err = h.Store.AdminActions(ctx, string(id), maxLog)
 	return v, err
 }
@@ -128,9 +137,12 @@ func (h *Handlers) showAccountFile(r *request) (answer, error) {
 	}
 	out := wholeFileJSON{accountFileJSON: accountFileShape(v.AccountFile), Wallet: walletShape(v.Wallet), Entries: []entryJSON{}, Tasks: v.Activity.Tasks,
 		Deliveries: v.Activity.Deliveries, Keys: v.Activity.Keys, Invited: v.Activity.Invited, Neighbours: v.Activity.Neighbours,
-		Flags: flagsJSON{v.Activity.Reversed, v.Activity.Objections, v.Activity.Reports}, Log: logShape(v.Log)}
+		Flags: flagsJSON{v.Activity.Reversed, v.Activity.Objections, v.Activity.Reports}, Log: logShape(v.Log), Bindings: []bindingJSON{}}
 	for _, e := range v.Entries {
 		out.Entries = append(out.Entries, entryShape(e))
+	}
+	for _, b := range v.Bindings {
+		out.Bindings = append(out.Bindings, bindingShape(b))
 	}
 	return answer{json: out, tagged: true, page: func(ctx context.Context) (views.Screen, error) { return views.AccountFile(ctx, v), nil }}, nil
 }

@@ -28,7 +28,26 @@ func (h *Handlers) health(r *request) (answer, error) {
 		h.Logger.Error("the database does not answer", "error", err)
 		return answer{}, market.ErrUnavailable.After(5 * time.Second)
 	}
-	return answer{json: map[string]string{"status": "ok", "database": "ok", "migration": version, "version": h.Version, "registration": string(h.Store.Registration())}}, nil
+	return answer{json: healthJSON{"ok", "ok", version, h.Version, h.Store.Registration()}}, nil
+}
+
+// healthJSON says that the site works; one that does not answers a problem.
+type healthJSON struct {
+	Status       string                  `json:"status"`
+	Database     string                  `json:"database"`
+	Migration    string                  `json:"migration"`
+	Version      string                  `json:"version"`
+	Registration market.RegistrationMode `json:"registration"`
+}
+
+// registeredJSON is a new account with its key, which is shown once.
+type registeredJSON struct {
+	Account accountJSON         `json:"account"`
+	State   market.AccountState `json:"state"`
+	APIKey  string              `json:"apiKey"`
+	Wallet  walletJSON          `json:"wallet"`
+	// EncryptionKey waits to be confirmed; absent without one.
+	EncryptionKey *encryptionKeyJSON `json:"encryptionKey,omitempty"`
 }
 
 type registerInput struct {
@@ -38,6 +57,8 @@ type registerInput struct {
 	Skills       []string `json:"skills"`
 	ReferralCode string   `json:"referralCode"`
 	InviteCode   string   `json:"inviteCode"`
+	// EncryptionRecipient is to be confirmed like one that is offered later.
+	EncryptionRecipient string `json:"encryptionRecipient"`
 }
 
 // registerAgent makes an agent account and shows its key this once.
@@ -52,11 +73,12 @@ func (h *Handlers) registerAgent(r *request) (answer, error) {
 	reg := market.Registration{Kind: market.Agent, Handle: in.Handle, DisplayName: in.DisplayName, Description: in.Description,
 		Skills: in.Skills, ReferralCode: in.ReferralCode, InviteCode: in.InviteCode,
 		Address: r.address(), Limited: h.RateLimits}
-	if err := market.Invalid(reg.Clean()); err != nil {
+	offered, bad := offeredKey("/encryptionRecipient", in.EncryptionRecipient)
+	if err := market.Invalid(append(reg.Clean(), bad...)); err != nil {
 		return answer{}, err
 	}
 	ctx := r.ctx()
-	account, apiKey, err := h.Store.RegisterAgent(ctx, reg)
+	account, apiKey, err := h.Store.RegisterAgent(ctx, reg, offered.OfferedKey)
 	if err != nil {
 		return answer{}, err
 	}
@@ -64,12 +86,7 @@ func (h *Handlers) registerAgent(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{status: http.StatusCreated, location: "/api/v1/accounts/" + account.Handle, json: struct {
-		Account accountJSON         `json:"account"`
-		State   market.AccountState `json:"state"`
-		APIKey  string              `json:"apiKey"`
-		Wallet  walletJSON          `json:"wallet"`
-	}{showAccountJSON(account, market.Reputation{}), account.State, apiKey, walletShape(wallet)}}, nil
+	return answer{status: http.StatusCreated, location: "/api/v1/accounts/" + account.Handle, json: registeredJSON{showAccountJSON(account, market.Reputation{}), account.State, apiKey, walletShape(wallet), offered.shape(account.CreatedAt)}}, nil
 }
 
 func (h *Handlers) showAccount(r *request) (answer, error) {
@@ -104,10 +121,17 @@ func (h *Handlers) showMe(r *request) (answer, error) {
 type meJSON struct {
 	accountJSON
 	// State says whether the account may act, StateReason why it may not.
-	State          market.AccountState `json:"state"`
-	StateReason    string              `json:"stateReason,omitempty"`
-	Claims         holdingsJSON        `json:"claims"`
-	PendingActions []stepJSON          `json:"pendingActions"`
+	State       market.AccountState `json:"state"`
+	StateReason string              `json:"stateReason,omitempty"`
+	Claims      holdingsJSON        `json:"claims"`
+	// Bundle is the one that the request acts through, if it does.
+	Bundle *handoffJSON `json:"bundle,omitempty"`
+	// Paused says that the manager has stopped it for now, PausedBy who that is.
+	Paused   bool   `json:"paused"`
+	PausedBy string `json:"pausedBy,omitempty"`
+	// Binding is by whom the agent is managed, null if by nobody.
+	Binding        *bindingJSON `json:"binding"`
+	PendingActions []stepJSON   `json:"pendingActions"`
 }
 
 func (h *Handlers) me(r *request, a market.Account) (meJSON, error) {
@@ -119,8 +143,26 @@ func (h *Handlers) me(r *request, a market.Account) (meJSON, error) {
 	if err != nil {
 		return meJSON{}, err
 	}
-	next, err := h.nextSteps(r.ctx(), a)
-	return meJSON{showAccountJSON(a, rep), a.State, a.StateReason, holdingsJSON{w.Live, w.Limit(), w.PausedUntil(time.Now())}, next}, err
+	bundle, err := h.bundleOf(r)
+	if err != nil {
+		return meJSON{}, err
+	}
+	out := meJSON{accountJSON: showAccountJSON(a, rep), State: a.State, StateReason: a.StateReason, Claims: holdingsJSON{w.Live, w.Limit(), w.PausedUntil(time.Now())}, Bundle: bundle}
+	if bundle != nil {
+		out.StateReason = "" // the owner's to know
+	}
+	b, err := h.Store.BindingOf(r.ctx(), a.ID)
+	if err != nil {
+		return meJSON{}, err
+	}
+	if b != nil {
+		out.Binding = new(bindingShape(*b))
+		if out.Paused = b.PausedAt != nil; out.Paused {
+			out.PausedBy = b.Manager
+		}
+	}
+	out.PendingActions, err = h.nextSteps(r.ctx(), a)
+	return out, err
 }
 
 type profileInput struct {
@@ -131,7 +173,7 @@ type profileInput struct {
 
 func (h *Handlers) updateMe(r *request) (answer, error) {
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
-		return h.settings(ctx, r, views.Form{Values: r.form, Problem: &p}, views.Form{})
+		return h.settings(ctx, r, views.Form{Values: r.form, Problem: &p})
 	}
 	var in profileInput
 	if err := r.decode(&in); err != nil {

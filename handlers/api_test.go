@@ -173,6 +173,11 @@ func (s *server) call(t testing.TB, key, method, path string, body any, headers 
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, bench := t.(*testing.B); !bench && strings.HasPrefix(path, "/api/v1/") {
+		if err := documented.check(method, path, res.StatusCode, res.Header, text); err != nil {
+			t.Error(err)
+		}
+	}
 	r := reply{status: res.StatusCode, header: res.Header, text: string(text)}
 	_ = json.Unmarshal(text, &r.json) // lists and empty answers stay nil
 	return r

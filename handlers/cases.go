@@ -95,7 +95,7 @@ func (h *Handlers) listCases(r *request) (answer, error) {
 }
 
 // record is all there is about a case: what operators decide on.
-type record struct {
+type caseRecordJSON struct {
 	Case       caseJSON        `json:"case"`
 	Task       taskJSON        `json:"task"`
 	Deliveries []deliveryJSON  `json:"deliveries"`
@@ -116,7 +116,7 @@ func (h *Handlers) showCase(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	out := record{Case: caseShape(v.Case), Task: taskShape(v.Snapshot, market.Actor{}), Deliveries: []deliveryJSON{}, Timeline: []happeningJSON{}, Thread: []messageJSON{}}
+	out := caseRecordJSON{Case: caseShape(v.Case), Task: taskShape(v.Snapshot, market.Actor{}), Deliveries: []deliveryJSON{}, Timeline: []happeningJSON{}, Thread: []messageJSON{}}
 	for _, d := range v.Deliveries {
 		shape := deliveryShape(d)
 		shape.Cases, shape.IdenticalTo = casesOf(v.Cases, d.ID), identicalShape(v.Identical, d.ID)

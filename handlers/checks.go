@@ -205,15 +205,24 @@ func (h *Handlers) checkTask(r *request) (answer, error) {
 		return answer{}, err
 	}
 	reports, bad, err := h.trySamples(r.ctx(), d)
-	return answer{json: struct {
-		Valid   bool                 `json:"valid"`
-		Errors  []problemField       `json:"errors"`
-		Samples market.SampleReports `json:"samples"`
-		// Escrow is what publishing would take, Fee what of each slot is the
-		// platform's.
-		Escrow market.Credits `json:"escrow"`
-		Fee    market.Credits `json:"fee"`
-	}{len(bad) == 0, fieldProblems(bad), reports, d.Cost(h.Store.FeeBPS()), market.FeeOf(market.Credits(d.Reward), h.Store.FeeBPS())}}, err
+	return answer{json: draftCheckJSON{len(bad) == 0, fieldProblems(bad), reports, d.Cost(h.Store.FeeBPS()), market.FeeOf(market.Credits(d.Reward), h.Store.FeeBPS())}}, err
+}
+
+// draftCheckJSON is what a dry run of a task says.
+type draftCheckJSON struct {
+	Valid   bool                 `json:"valid"`
+	Errors  []problemField       `json:"errors"`
+	Samples market.SampleReports `json:"samples"`
+	// Escrow is what publishing would take, Fee what of each slot is the
+	// platform's.
+	Escrow market.Credits `json:"escrow"`
+	Fee    market.Credits `json:"fee"`
+}
+
+// outputInput is an output to try.
+type outputInput struct {
+	Output      rawJSON             `json:"output"`
+	Attachments []market.Attachment `json:"attachments"`
 }
 
 // checkOutput is the worker's dry run: the report that delivering the output
@@ -230,10 +239,7 @@ func (h *Handlers) checkOutput(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	var in struct {
-		Output      rawJSON             `json:"output"`
-		Attachments []market.Attachment `json:"attachments"`
-	}
+	var in outputInput
 	if err := r.decode(&in); err != nil {
 		return answer{}, err
 	}
@@ -250,11 +256,5 @@ func (h *Handlers) checkOutput(r *request) (answer, error) {
 // throttleDryRun refuses an account that checks without a pause. Publishing
 // with samples is a check too, before it costs anything.
 func (h *Handlers) throttleDryRun(r *request) error {
-	if !h.RateLimits {
-		return nil
-	}
-	if wait, ok := h.dryRuns.allow(string(r.actor.Account), time.Now()); !ok {
-		return tooOften(wait)
-	}
-	return nil
+	return h.turn(r, h.dryRuns, string(r.actor.Account))
 }

@@ -28,6 +28,7 @@ var statuses = map[market.Kind]int{
 	market.KindUnsupportedMedia: http.StatusUnsupportedMediaType,
 	market.KindInvalid:          http.StatusUnprocessableEntity,
 	market.KindRateLimited:      http.StatusTooManyRequests,
+	market.KindGone:             http.StatusGone,
 	market.KindUnavailable:      http.StatusServiceUnavailable,
 }
 
@@ -98,6 +99,9 @@ func pageProblem(ctx context.Context, e *market.Error, requestID string) views.P
 // shown as one fixed sentence.
 func (h *Handlers) fail(c echo.Context, err error) {
 	known := h.known(c, err)
+	if c.Request().URL.Path == mcpPath && known.Kind == market.KindUnauthenticated { // where clients learn how to get in
+		c.Response().Header().Set("WWW-Authenticate", `Bearer realm="guildhall", resource_metadata="`+h.BaseURL+resourcePath+`"`)
+	}
 	writeProblem(c.Response(), c.Request(), known)
 }
 
@@ -125,7 +129,7 @@ func setRetryAfter(header http.Header, e *market.Error) {
 func writeProblem(w http.ResponseWriter, r *http.Request, e *market.Error) {
 	p := toProblem(e, r.URL.Path)
 	header := w.Header()
-	if e.Kind == market.KindUnauthenticated {
+	if e.Kind == market.KindUnauthenticated && header.Get("WWW-Authenticate") == "" {
 		header.Set("WWW-Authenticate", `Bearer realm="guildhall"`)
 	}
 	setRetryAfter(header, e)

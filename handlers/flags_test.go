@@ -2,7 +2,9 @@ package handlers_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
+	"time"
 )
 
 // TestFlagOnPages raises a flag on the account's page and decides it in the
@@ -25,6 +27,12 @@ func TestFlagOnPages(t *testing.T) {
 	judge.get(t, file).says(t, "[aria-labelledby=flags-h]", "Flagged by an operator")
 	if w := s.want(t, 200, s.call(t, worker, "GET", "/api/v1/agent/wallet", nil)); w.at("holds.0.holdReason") != "fraud_flag" {
 		t.Errorf("the wallet: %s", w.text)
+	}
+	s.settle(t)
+	r, types := s.events(t, worker, "")
+	until, _ := r.at("items.3.data.until").(string)
+	if _, err := time.Parse(time.RFC3339, until); err != nil || !strings.HasSuffix(types, " wallet.held") {
+		t.Errorf("of the flag its owner is told %s", r.text)
 	}
 	queue := judge.get(t, "/admin/flags")
 	queue.says(t, ".task", s.handle(t, worker))
@@ -52,6 +60,10 @@ func TestFlagOnPages(t *testing.T) {
 	judge.get(t, flag.path).says(t, ".panel", "nothing is left to decide")
 	if w := s.want(t, 200, s.call(t, worker, "GET", "/api/v1/agent/wallet", nil)); w.at("holds.0.holdReason") != "settlement_hold" {
 		t.Errorf("the wallet after the release: %s", w.text)
+	}
+	s.settle(t)
+	if _, types := s.events(t, worker, ""); !strings.HasSuffix(types, "wallet.held wallet.held wallet.released") {
+		t.Errorf("of the decisions its owner is told %s", types)
 	}
 	s.want(t, 200, s.call(t, key, "GET", "/api/v1/admin/flags?state=closed", nil))
 	s.balanced(t)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
@@ -23,6 +24,7 @@ import (
 	"guildhall/market/verify/pool"
 	"guildhall/static"
 	"guildhall/store"
+	"guildhall/store/hook"
 )
 
 // Options are what the handlers work with.
@@ -38,15 +40,24 @@ type Options struct {
 	TrustedProxies []*net.IPNet
 	// Version is the build's, shown by the health check.
 	Version string
+	// SecurityContact is where flaws are reported, for
+	// /.well-known/security.txt (RFC 9116); "" for no such document.
+	SecurityContact string
 	// Observe, if set, is told of every request that was answered.
 	Observe func(Served)
 	// Done ends streams when it is closed, so that the server can stop; nil
 	// never does.
 	Done <-chan struct{}
-	// NoteUses is after how long uses of keys are written down, together; 0
+	// WebhookAllow are the hosts that webhooks may reach besides public ones.
+	WebhookAllow hook.Allow
+	// NoteUses is after how long uses of keys and sessions are written down, together; 0
 	// for five seconds.
 	NoteUses time.Duration
 }
+
+// pollSlack is by how much too early an agent may ask again: clocks differ, and
+// so does the way.
+const pollSlack = time.Second
 
 // countEvery is how old the market's numbers may be, rankEvery leaderboards.
 const (
@@ -66,29 +77,53 @@ type Handlers struct {
 	logins    *limiter
 	uploads   *limiter
 	addresses *limiter
+	// codes throttles guesses at the second step of a log-in, by account.
+	codes *limiter
+	// links throttles how often mail is sent to an address; asking bounds how
+	// many links are made at once.
+	links  *limiter
+	asking chan struct{}
 	// dryRuns throttles checks that no attempt or reward pays for, by account.
 	dryRuns *limiter
+	// byKey and byNetwork bound what programs ask, with a key and without.
+	byKey, byNetwork *limiter
+	// trials throttles the checks of the documentation, by address.
+	trials *limiter
 	// talk throttles messages and reports, vouchers guesses at codes, both by
 	// account.
 	talk, vouchers *limiter
-	hashing        chan struct{}
-	watchers       *watchers
-	uses           *uses
-	skills         *memo[[]market.SkillCount]
-	stats          *memo[market.Stats]
-	onboarding     *memo[*market.Task]
-	boards         *boards
+	// bindings throttles codes of bindings, made and guessed, by account, and
+	// polls how often an agent asks what became of one.
+	bindings, polls *limiter
+	documents       documentSet
+	mcp             http.Handler
+	hashing         chan struct{}
+	// webauthn is nil where browsers offer no passkeys.
+	webauthn  *webauthn.WebAuthn
+	watchers  *watchers
+	followers *followers
+	uses      *uses[market.KeyID]
+	// seen are the uses of browser sessions.
+	seen       *uses[market.SessionID]
+	skills     *memo[[]market.SkillCount]
+	stats      *memo[market.Stats]
+	onboarding *memo[*market.Task]
+	boards     *boards
 }
 
 // New returns the whole site as one handler.
 func New(o Options) http.Handler {
-	h := &Handlers{Options: o, registrations: newLimiter(60, time.Minute),
-		logins: newLimiter(10, 2*time.Minute), addresses: newLimiter(30, 20*time.Second), uploads: newLimiter(120, 5*time.Second), dryRuns: newLimiter(30, 5*time.Second),
-		talk: newLimiter(20, 5*time.Second), vouchers: newLimiter(10, time.Minute),
+	h := &Handlers{Options: o, byKey: newLimiter("key", 3000, 20*time.Millisecond), byNetwork: newLimiter("network", 1200, 50*time.Millisecond),
+		registrations: newLimiter("registrations", 60, time.Minute),
+		logins:        newLimiter("logins", 10, 2*time.Minute).onAllNodes(), addresses: newLimiter("guesses", 30, 20*time.Second), uploads: newLimiter("uploads", 120, 5*time.Second), dryRuns: newLimiter("dry-runs", 30, 5*time.Second), trials: newLimiter("trials", 10, 10*time.Second), codes: newLimiter("second-factors", 5, 5*time.Minute).onAllNodes(), links: newLimiter("links", 5, 15*time.Minute).onAllNodes(), asking: make(chan struct{}, askedAtOnce),
+		talk: newLimiter("messages", 20, 5*time.Second), vouchers: newLimiter("vouchers", 10, time.Minute),
+		bindings: newLimiter("bindings", 10, time.Minute), polls: newLimiter("polls", 1, market.BindCodeInterval-pollSlack),
 		hashing: make(chan struct{}, hashesAtOnce)}
-	h.sessions = h.newSessions()
+	h.sessions, h.webauthn = h.newSessions(), newWebAuthn(o.BaseURL)
 	h.watchers = newWatchers(o.Store.Pulses)
-	h.uses = &uses{write: o.Store.NoteKeyUses, every: cmp.Or(o.NoteUses, noteEvery), written: map[market.KeyID]time.Time{}}
+	h.followers = newFollowers(o.Store.LiveKeys)
+	h.uses = newUses(o.Store.NoteKeyUses, cmp.Or(o.NoteUses, noteEvery))
+	h.seen = newUses(o.Store.NoteSessionUses, cmp.Or(o.NoteUses, noteEvery))
 	h.skills, h.stats = newMemo(countEvery, o.Store.Skills), newMemo(countEvery, o.Store.Stats)
 	h.onboarding = newMemo(countEvery, o.Store.Onboarding)
 	h.boards = &boards{count: o.Store.Leaderboard}
@@ -99,14 +134,15 @@ func New(o Options) http.Handler {
 	compress := middleware.GzipWithConfig(middleware.GzipConfig{Level: 5, MinLength: 512})
 	for _, r := range h.routes() {
 		var around []echo.MiddlewareFunc
-		if r.page && !r.stream {
+		if (r.page || IsDocument(r.path)) && !r.stream {
 			around = append(around, compress)
 		}
 		e.Add(r.method, r.path, h.adapt(r), around...)
-		if r.method == http.MethodGet && !strings.HasSuffix(r.path, "/events") { // an endless answer has no head
+		if r.method == http.MethodGet && !r.endless() { // an endless answer has no head
 			e.Add(http.MethodHead, r.path, h.adapt(r), around...)
 		}
 	}
+	h.mcp = h.newMCP(e)
 	return h.outside(http.NewCrossOriginProtection(), h.split(e))
 }
 
@@ -139,7 +175,9 @@ func (h *Handlers) split(site http.Handler) http.Handler {
 	})
 }
 
-func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
+func isAPI(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == mcpPath || IsDocument(r.URL.Path)
+}
 
 // The policies of answers to programs and of pages: nothing inline anywhere.
 const (
@@ -147,6 +185,10 @@ const (
 	pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
 		"manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+
+// vaultPolicy is that of pages that seal and open protected fields: their
+// script calls nobody, and no text becomes code.
+var vaultPolicy = strings.Replace(pagePolicy, "connect-src 'self'", "connect-src 'none'", 1) + "; require-trusted-types-for 'script'; trusted-types 'none'"
 
 // outside wraps everything: request ids, security headers, the log, panics
 // and cross-origin protection.
@@ -173,7 +215,7 @@ func (h *Handlers) outside(origin *http.CrossOriginProtection, next http.Handler
 					h.refuse(rec, r, market.ErrInternal)
 				}
 			}
-			h.Logger.Info("request", "requestId", id, "method", r.Method, "path", market.WithoutKeys(r.URL.Path), "status", rec.status, "ms", time.Since(began).Milliseconds())
+			h.Logger.Info("request", "requestId", id, "method", r.Method, "path", shownPath(r.URL.Path), "status", rec.status, "ms", time.Since(began).Milliseconds())
 			h.observe(served, rec.status, time.Since(began))
 		}()
 		if keys := keysInURL(r); keys != nil {

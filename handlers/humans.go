@@ -13,6 +13,7 @@ import (
 	"github.com/alexedwards/argon2id"
 
 	"guildhall/market"
+	"guildhall/store"
 	"guildhall/views"
 )
 
@@ -52,24 +53,6 @@ func (h *Handlers) compare(ctx context.Context, password, hash string) (bool, er
 func (r *request) address() netip.Addr {
 	a, _ := netip.ParseAddr(r.echo.RealIP()) // what is no address is one name for all
 	return a
-}
-
-// throttle takes a turn of the address, or its network, and, if it is not empty, of the name.
-func (h *Handlers) throttle(r *request, byAddress, byName *limiter, name string) error {
-	if !h.RateLimits {
-		return nil
-	}
-	now := time.Now()
-	if wait, ok := byAddress.allow(market.Network(r.address()).String(), now); !ok {
-		return tooOften(wait)
-	}
-	if name == "" {
-		return nil
-	}
-	if wait, ok := byName.allow(name, now); !ok {
-		return tooOften(wait)
-	}
-	return nil
 }
 
 func tooOften(wait time.Duration) error { return market.TooOften(wait) }
@@ -119,7 +102,7 @@ func (h *Handlers) registerHuman(r *request) (answer, error) {
 		return answer{}, err
 	}
 	reg := market.Registration{Kind: market.Human, Handle: strings.TrimSpace(in.Handle), DisplayName: in.DisplayName,
-		Email: in.Email, Password: in.Password, ReferralCode: strings.TrimSpace(in.ReferralCode), InviteCode: strings.TrimSpace(in.InviteCode), Address: r.address(), Limited: h.RateLimits}
+		Email: in.Email, Password: in.Password, ReferralCode: strings.TrimSpace(in.ReferralCode), InviteCode: strings.TrimSpace(in.InviteCode), Address: r.address(), Limited: h.RateLimits, Lang: views.Language(r.ctx())}
 	if err := r.invalid(reg.Clean()); err != nil {
 		return answer{}, err
 	}
@@ -137,7 +120,7 @@ func (h *Handlers) registerHuman(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, atField(err)
 	}
-	if err := h.beginSession(r.ctx(), account.ID, time.Now()); err != nil {
+	if err := h.beginSession(r, store.Login{Account: account.ID}); err != nil {
 		return answer{}, err
 	}
 	if account.State == market.AccountPending {
@@ -166,19 +149,13 @@ func nextPath(form url.Values) string {
 	return "/market"
 }
 
-// beginSession gives the visitor a fresh session, never one that was there.
-func (h *Handlers) beginSession(ctx context.Context, id market.AccountID, now time.Time) error {
-	if err := h.sessions.RenewToken(ctx); err != nil {
-		return err
-	}
-	h.sessions.Put(ctx, sessionAccount, string(id))
-	h.sessions.Put(ctx, sessionBegan, now.UnixMicro())
-	return nil
-}
-
 type loginInput struct {
 	Email    string `json:"email"`
 	Password string `json:"password"`
+}
+
+func (h *Handlers) logInScreen(ctx context.Context, f views.Form) views.Screen {
+	return views.LogIn(ctx, views.LogInView{Form: f, Closed: h.closed(), Passkeys: h.webauthn != nil})
 }
 
 // askToLogIn shows the log-in form.
@@ -188,7 +165,7 @@ func (h *Handlers) askToLogIn(r *request) (answer, error) {
 		return answer{to: nextPath(url.Values{"next": {next}})}, nil
 	}
 	return answer{page: func(ctx context.Context) (views.Screen, error) {
-		return views.LogIn(ctx, views.Form{Values: url.Values{"next": {next}}}, h.closed()), nil
+		return h.logInScreen(ctx, views.Form{Values: url.Values{"next": {next}}}), nil
 	}}, nil
 }
 
@@ -197,7 +174,7 @@ func (h *Handlers) askToLogIn(r *request) (answer, error) {
 func (h *Handlers) logIn(r *request) (answer, error) {
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
 		r.form.Del("password")
-		return views.LogIn(ctx, views.Form{Values: r.form, Problem: &p}, h.closed()), nil
+		return h.logInScreen(ctx, views.Form{Values: r.form, Problem: &p}), nil
 	}
 	var in loginInput
 	if err := r.decode(&in); err != nil {
@@ -211,24 +188,40 @@ func (h *Handlers) logIn(r *request) (answer, error) {
 		return answer{}, err
 	}
 	ctx := r.ctx()
-	id, hash, err := h.Store.PasswordHash(ctx, email)
+	login, err := h.Store.Login(ctx, email)
 	if errors.Is(err, market.ErrNotFound) {
-		hash = nobody
+		login.Hash = nobody
 	} else if err != nil {
 		return answer{}, err
 	}
-	ok, err := h.compare(ctx, in.Password, hash)
+	ok, err := h.compare(ctx, in.Password, login.Hash)
 	if err != nil {
 		return answer{}, err
 	}
-	if !ok || id == "" {
+	if !ok || login.Account == "" {
 		return answer{}, market.ErrLogin
 	}
-	now := time.Now()
-	if _, _, err := h.Store.Visitor(ctx, id, now); err != nil { // a suspended account is told so
+	return h.letIn(r, login)
+}
+
+// letIn goes on with who gave the right password: to the second step, if the
+// account has one. A suspended account is told so.
+func (h *Handlers) letIn(r *request, login store.Login) (answer, error) {
+	if err := login.Suspended(); err != nil {
 		return answer{}, err
 	}
-	if err := h.beginSession(ctx, id, now); err != nil {
+	if login.TwoSteps {
+		return h.askForCode(r, login)
+	}
+	return h.enter(r, login)
+}
+
+// enter begins the session of who has passed all steps of the log-in.
+func (h *Handlers) enter(r *request, login store.Login) (answer, error) {
+	if err := login.Suspended(); err != nil {
+		return answer{}, err
+	}
+	if err := h.beginSession(r, login); err != nil {
 		return answer{}, err
 	}
 	if form, ok := readResume(r.form.Get("resume")); ok {
@@ -239,17 +232,17 @@ func (h *Handlers) logIn(r *request) (answer, error) {
 
 // showSettings shows the forms for the visitor's own account.
 func (h *Handlers) showSettings(r *request) (answer, error) {
-	return answer{page: func(ctx context.Context) (views.Screen, error) { return h.settings(ctx, r, views.Form{}, views.Form{}) }}, nil
+	return answer{page: func(ctx context.Context) (views.Screen, error) { return h.settings(ctx, r, views.Form{}) }}, nil
 }
 
-// settings is the screen with both forms: that of the profile holds what is
+// settings is the screen with the form of the profile, which holds what is
 // stored unless it was refused.
-func (h *Handlers) settings(ctx context.Context, r *request, profile, password views.Form) (views.Screen, error) {
+func (h *Handlers) settings(ctx context.Context, r *request, profile views.Form) (views.Screen, error) {
 	a, err := h.Store.Account(ctx, r.actor.Account)
 	if profile.Values == nil {
 		profile.Values = url.Values{"displayName": {a.DisplayName}, "description": {a.Description}}
 	}
-	return views.Settings(ctx, views.SettingsView{Account: a, Profile: profile, Password: password, BaseURL: h.BaseURL}), err
+	return views.Settings(ctx, views.SettingsView{Account: a, Profile: profile, BaseURL: h.BaseURL}), err
 }
 
 type passwordInput struct {
@@ -257,10 +250,11 @@ type passwordInput struct {
 	New     string `json:"newPassword"`
 }
 
-// changePassword replaces the password and ends all other sessions.
+// changePassword replaces the password and ends all other sessions. The old
+// password is the proof of who asks.
 func (h *Handlers) changePassword(r *request) (answer, error) {
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
-		return h.settings(ctx, r, views.Form{}, views.Form{Problem: &p})
+		return h.security(ctx, r, "password", views.Form{Problem: &p})
 	}
 	var in passwordInput
 	if err := r.decode(&in); err != nil {
@@ -273,29 +267,33 @@ func (h *Handlers) changePassword(r *request) (answer, error) {
 		return answer{}, err
 	}
 	ctx := r.ctx()
-	was, err := h.Store.OwnPasswordHash(ctx, r.actor.Account)
+	login, err := h.Store.OwnLogin(ctx, r.actor.Account)
 	if err != nil {
 		return answer{}, err
 	}
-	if ok, err := h.compare(ctx, in.Current, was); err != nil || !ok {
+	if ok, err := h.compare(ctx, in.Current, login.Hash); err != nil || !ok {
 		return answer{}, errors.Join(err, market.Field("/currentPassword", "password_wrong", nil))
 	}
 	hash, err := h.hash(ctx, in.New)
 	if err != nil {
 		return answer{}, err
 	}
-	at, err := h.Store.ChangePassword(ctx, r.actor.Account, was, hash)
-	if err != nil {
+	if err := h.Store.ChangePassword(ctx, r.by, login.Hash, hash, r.session.ID, r.origin()); err != nil {
 		return answer{}, err
 	}
-	if err := h.beginSession(ctx, r.actor.Account, at); err != nil {
+	if err := h.sessions.RenewToken(ctx); err != nil {
 		return answer{}, err
 	}
-	return answer{to: "/settings", flash: views.Message{ID: "flash.password_changed"}}, nil
+	return answer{to: securityPath, flash: views.Message{ID: "flash.password_changed"}}, nil
 }
 
 // logOut ends the session on the server.
 func (h *Handlers) logOut(r *request) (answer, error) {
+	if id := h.sessions.GetString(r.ctx(), sessionID); id != "" {
+		if err := h.Store.LeaveSession(r.ctx(), market.SessionID(id)); err != nil {
+			return answer{}, err
+		}
+	}
 	if err := h.sessions.Destroy(r.ctx()); err != nil {
 		return answer{}, err
 	}
@@ -313,13 +311,10 @@ func (h *Handlers) askForLogin(r *request) error {
 	}
 	p := pageProblem(r.ctx(), market.ErrUnauthenticated, "")
 	values := url.Values{"next": {refererPath(req)}}
-	for _, secret := range []string{"password", "currentPassword", "newPassword", "csv", "picture"} {
-		r.form.Del(secret) // no page repeats these
+	if resume := r.carried(); len(r.form) > 0 {
+		values.Set("resume", resume)
 	}
-	if len(r.form) > 0 {
-		values.Set("resume", writeResume(views.ResumeForm{Action: req.URL.Path, Fields: r.form}))
-	}
-	return h.render(r, http.StatusUnauthorized, views.LogIn(r.ctx(), views.Form{Values: values, Problem: &p}, h.closed()))
+	return h.render(r, http.StatusUnauthorized, h.logInScreen(r.ctx(), views.Form{Values: values, Problem: &p}))
 }
 
 func writeResume(f views.ResumeForm) string {

@@ -144,11 +144,12 @@ func TestSettings(t *testing.T) {
 	profile := s.browser(t).get(t, "/agents/"+handle).want(t, 200, "/agents/"+handle)
 	profile.says(t, "h1", "Mara L.")
 	profile.says(t, ".prose em", "edit")
+	page = mara.get(t, "/settings/security")
 	const fresh = "another horse battery"
 	wrong := mara.submit(t, page, "/settings/password", url.Values{"currentPassword": {"not the password"}, "newPassword": {fresh}}).want(t, 422, "/settings/password")
 	wrong.says(t, "#currentPassword-fault", "not your current")
 	mara.submit(t, page, "/settings/password", url.Values{"currentPassword": {password}, "newPassword": {"short"}}).want(t, 422, "/settings/password").says(t, "#newPassword-fault", "12 to 256")
-	mara.submit(t, page, "/settings/password", url.Values{"currentPassword": {password}, "newPassword": {fresh}}).want(t, 200, "/settings")
+	mara.submit(t, page, "/settings/password", url.Values{"currentPassword": {password}, "newPassword": {fresh}}).want(t, 200, "/settings/security")
 	mara.get(t, "/wallet").want(t, 200, "/wallet")
 	other.get(t, "/wallet").want(t, 200, "/login") // ended with the old password
 	form := other.get(t, "/login")

@@ -20,18 +20,6 @@ import (
 	"guildhall/views"
 )
 
-// How long a browser session lives without being used, and at most.
-const (
-	sessionIdle = 24 * time.Hour
-	sessionLife = 30 * 24 * time.Hour
-)
-
-// What a session holds: whose it is and when it began, in Unix microseconds.
-const (
-	sessionAccount = "account"
-	sessionBegan   = "began"
-)
-
 // Cookies that hold no secret.
 const (
 	langCookie  = "lang"
@@ -44,7 +32,7 @@ func (h *Handlers) newSessions() *scs.SessionManager {
 	s := scs.New()
 	s.Store = postgresstore.NewWithCleanupInterval(h.Store.DB().DB, 0) // store.Sweep forgets what is over
 	s.HashTokenInStore = true
-	s.IdleTimeout, s.Lifetime = sessionIdle, sessionLife
+	s.IdleTimeout, s.Lifetime = market.SessionIdle, market.SessionLife
 	s.Cookie.Name = "session"
 	if h.secure() {
 		s.Cookie.Name, s.Cookie.Secure = "__Host-session", true
@@ -66,13 +54,13 @@ func (h *Handlers) cookie(name, value string, age time.Duration) *http.Cookie {
 // identifyVisitor finds out whose session it is, and what they can spend.
 func (h *Handlers) identifyVisitor(rt route, r *request) error {
 	ctx := r.ctx()
-	id := market.AccountID(h.sessions.GetString(ctx, sessionAccount))
-	if id != "" {
-		actor, spendable, err := h.Store.Visitor(ctx, id, time.UnixMicro(h.sessions.GetInt64(ctx, sessionBegan)))
+	if id := h.sessions.GetString(ctx, sessionID); id != "" {
+		v, err := h.Store.Visitor(ctx, market.SessionID(id))
 		switch {
 		case err == nil:
-			r.by, r.actor = store.Caller{Actor: actor}, actor
-			r.visitor = &views.Visitor{Handle: actor.Handle, Spendable: spendable, Operator: actor.Operator, State: actor.State, Reason: actor.Reason}
+			r.by, r.actor, r.session = store.Caller{Actor: v.Actor}, v.Actor, v.Session
+			r.visitor = &views.Visitor{Handle: v.Handle, Spendable: v.Spendable, Operator: v.Operator, State: v.State, Reason: v.Reason}
+			h.seen.note(v.Session.ID, false, r.address())
 		case errors.Is(err, market.ErrAccountSuspended):
 			// It looks around like a stranger, and is told why at its own pages.
 			r.banned = true
@@ -131,6 +119,12 @@ func (h *Handlers) failPage(rt route, r *request, err error) error {
 	if (rt.auth == session || rt.auth == operator) && errors.Is(known, market.ErrUnauthenticated) {
 		return h.askForLogin(r)
 	}
+	if rt.fresh && errors.Is(known, market.ErrReauthenticate) {
+		if err = h.askToConfirm(r); err == nil {
+			return nil
+		}
+		known = h.known(r.echo, err)
+	}
 	header := r.echo.Response().Header()
 	header.Del("WWW-Authenticate")
 	setRetryAfter(header, known)
@@ -177,7 +171,12 @@ func (h *Handlers) render(r *request, status int, screen views.Screen) error {
 	if err := views.Layout(page, screen).Render(r.ctx(), &buf); err != nil {
 		return err
 	}
-	pageHeaders(r.echo.Response().Header())
+	header := r.echo.Response().Header()
+	pageHeaders(header)
+	if screen.Vault {
+		header.Set("Content-Security-Policy", vaultPolicy)
+		header.Del("Speculation-Rules")
+	}
 	return r.echo.HTMLBlob(status, buf.Bytes())
 }
 

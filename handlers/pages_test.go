@@ -299,11 +299,16 @@ func TestEveryPageIsWhole(t *testing.T) {
 	}
 	s.earn(t, string(me.ID), 10)
 	oid := strings.TrimPrefix(mara.submit(t, mara.get(t, "/redeem"), "/redeem/orders", nil).path, "/redeem/orders/")
+	mara.send(t, "POST", "/settings/security/totp/begin", url.Values{}).want(t, 200, "/settings/security/totp")
+	hid := mara.bundle(t, "/console/bundles/new?preset=work", url.Values{"name": {hostile[:50]}}).id
+	_, bound := s.bind(t, mara)
+	wid := s.webhook(t, me.ID)
+	sealed := s.sealedBy(t, string(me.ID), worker)
 	for _, r := range handlers.RouteTable() {
-		if r.Method != "GET" || strings.HasPrefix(r.Path, "/api/") || strings.HasSuffix(r.Path, "/events") || strings.HasSuffix(r.Path, ".csv") || strings.HasSuffix(r.Path, ":sha256") || strings.HasSuffix(r.Path, "/picture") {
+		if r.Method != "GET" || strings.HasPrefix(r.Path, "/api/") || handlers.IsDocument(r.Path) || r.Endless || strings.HasSuffix(r.Path, ".csv") || strings.HasSuffix(r.Path, ":sha256") || strings.HasSuffix(r.Path, "/picture") || r.Path == "/reset" {
 			continue
 		}
-		path := strings.NewReplacer(":id", id, ":did", did, ":kid", kid, ":rid", rid, ":gid", good, ":oid", oid, ":aid", string(me.ID), ":fid", fid, ":handle", handle).Replace(r.Path)
+		path := strings.NewReplacer(":id/vault", sealed+"/vault", ":id", id, ":did", did, ":kid", kid, ":rid", rid, ":gid", good, ":oid", oid, ":hid", hid, ":aid", string(me.ID), ":fid", fid, ":wid", wid, ":handle", handle, ":agent", bound).Replace(r.Path)
 		for _, lang := range []string{"en", "zh-CN"} {
 			visitor := mara
 			if r.Path == "/login" || r.Path == "/register" {

@@ -6,182 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"guildhall/handlers"
 	"guildhall/market"
+	"guildhall/store"
 )
-
-// policy is what each route promises, written apart from the route table: a
-// route that is missing here, or says otherwise there, fails.
-type policy struct {
-	auth  string // public, key, session
-	once  string // ignored, honoured, required
-	body  bool
-	owner string // "": no object; all: everybody who is known; parties: publisher and worker; owner: whose order it is; publisher, worker: the role
-}
-
-var sitePolicies = map[string]policy{
-	"GET /":                                  {"public", "ignored", false, ""},
-	"GET /market":                            {"public", "ignored", false, ""},
-	"GET /market/skills":                     {"public", "ignored", false, ""},
-	"GET /leaderboard":                       {"public", "ignored", false, ""},
-	"GET /register":                          {"public", "ignored", false, ""},
-	"POST /register":                         {"public", "ignored", true, ""},
-	"GET /login":                             {"public", "ignored", false, ""},
-	"POST /login":                            {"public", "ignored", true, ""},
-	"POST /logout":                           {"public", "ignored", false, ""},
-	"POST /preferences":                      {"public", "ignored", true, ""},
-	"GET /tasks/new":                         {"session", "ignored", false, ""},
-	"POST /tasks/new":                        {"session", "ignored", true, ""},
-	"POST /tasks":                            {"session", "required", true, ""},
-	"GET /tasks/:id":                         {"public", "ignored", false, "all"},
-	"GET /tasks/:id/timeline":                {"public", "ignored", false, "all"},
-	"GET /tasks/:id/events":                  {"public", "ignored", false, "all"},
-	"POST /tasks/:id/thread":                 {"session", "honoured", true, "publisher"},
-	"POST /tasks/:id/report":                 {"session", "honoured", true, "all"},
-	"POST /tasks/:id/cancel":                 {"session", "honoured", false, "publisher"},
-	"GET /tasks/:id/review":                  {"session", "ignored", false, "publisher"},
-	"GET /tasks/:id/deliveries/:did":         {"session", "ignored", false, "parties"},
-	"POST /tasks/:id/deliveries/:did/accept": {"session", "honoured", false, "publisher"},
-	"POST /tasks/:id/deliveries/:did/reject": {"session", "honoured", true, "publisher"},
-	"POST /tasks/:id/deliveries/:did/object": {"session", "honoured", true, "publisher"},
-	"GET /docs/states":                       {"public", "ignored", false, ""},
-	"POST /wallet/vouchers":                  {"session", "required", true, ""},
-	"GET /attachments/:sha256":               {"public", "ignored", false, "all"},
-	"GET /agents/:handle":                    {"public", "ignored", false, "all"},
-	"GET /settings":                          {"session", "ignored", false, ""},
-	"POST /settings":                         {"session", "ignored", true, ""},
-	"POST /settings/password":                {"session", "ignored", true, ""},
-	"GET /console":                           {"session", "ignored", false, ""},
-	"GET /wallet/entries.csv":                {"session", "ignored", false, ""},
-	"GET /referrals":                         {"session", "ignored", false, ""},
-	"GET /wallet":                            {"session", "ignored", false, ""},
-	"GET /redeem":                            {"session", "ignored", false, ""},
-	"GET /redeem/orders":                     {"session", "ignored", false, ""},
-	"POST /redeem/orders":                    {"session", "required", true, ""},
-	"GET /redeem/orders/:oid":                {"session", "ignored", false, "owner"},
-	"POST /redeem/orders/:oid/reveal":        {"session", "ignored", true, "owner"},
-	"GET /goods/:gid/picture":                {"public", "ignored", false, "all"},
-	"POST /redeem/orders/:oid/dispute":       {"session", "honoured", true, "owner"},
-
-	"GET /api/v1/health": {"public", "ignored", false, ""},
-	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": {"key", "honoured", true, "worker"},
-	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": {"key", "honoured", true, "publisher"},
-	"GET /api/v1/state-machine":                           {"public", "ignored", false, ""},
-	"GET /api/v1/agent/catalog":                           {"key", "ignored", false, ""},
-	"GET /api/v1/agent/redemptions":                       {"key", "ignored", false, ""},
-	"POST /api/v1/agent/redemptions":                      {"key", "required", true, ""},
-	"GET /api/v1/agent/redemptions/:oid":                  {"key", "ignored", false, "owner"},
-	"POST /api/v1/agent/redemptions/:oid/reveal":          {"key", "ignored", false, "owner"},
-	"POST /api/v1/agent/redemptions/:oid/dispute":         {"key", "honoured", true, "owner"},
-	"GET /api/v1/market/tasks":                            {"public", "ignored", false, ""},
-	"GET /api/v1/market/tasks/:id":                        {"public", "ignored", false, "all"},
-	"GET /api/v1/market/tasks/:id/thread":                 {"public", "ignored", false, "all"},
-	"GET /api/v1/market/tasks/:id/timeline":               {"public", "ignored", false, "all"},
-	"POST /api/v1/market/tasks/:id/report":                {"key", "honoured", true, "all"},
-	"GET /api/v1/market/stats":                            {"public", "ignored", false, ""},
-	"GET /api/v1/market/skills":                           {"public", "ignored", false, ""},
-	"GET /api/v1/leaderboard":                             {"public", "ignored", false, ""},
-	"GET /api/v1/accounts/:handle":                        {"public", "ignored", false, "all"},
-	"POST /api/v1/agents/register":                        {"public", "ignored", true, ""},
-	"GET /api/v1/agent/me":                                {"key", "ignored", false, ""},
-	"PATCH /api/v1/agent/me":                              {"key", "ignored", true, ""},
-	"GET /api/v1/agent/keys":                              {"key", "ignored", false, ""},
-	"POST /api/v1/agent/keys":                             {"key", "honoured", true, ""},
-	"DELETE /api/v1/agent/keys/:keyId":                    {"key", "honoured", false, ""},
-	"POST /api/v1/agent/keys/:keyId/rotate":               {"key", "honoured", false, ""},
-	"GET /api/v1/agent/wallet":                            {"key", "ignored", false, ""},
-	"GET /api/v1/agent/wallet/entries":                    {"key", "ignored", false, ""},
-	"POST /api/v1/agent/vouchers/redeem":                  {"key", "required", true, ""},
-	"GET /api/v1/agent/referral":                          {"key", "ignored", false, ""},
-	"POST /api/v1/agent/attachments":                      {"key", "ignored", false, ""},
-	"GET /api/v1/agent/attachments/:sha256":               {"key", "ignored", false, "all"},
-	"GET /api/v1/agent/tasks":                             {"key", "ignored", false, ""},
-	"POST /api/v1/agent/tasks":                            {"key", "required", true, ""},
-	"POST /api/v1/agent/tasks/check":                      {"key", "ignored", true, ""},
-	"POST /api/v1/agent/tasks/:id/check":                  {"key", "ignored", true, "all"},
-	"GET /api/v1/agent/tasks/:id":                         {"key", "ignored", false, "all"},
-	"POST /api/v1/agent/tasks/:id/cancel":                 {"key", "honoured", false, "publisher"},
-	"POST /api/v1/agent/tasks/:id/claim":                  {"key", "honoured", false, "all"},
-	"POST /api/v1/agent/tasks/:id/claim/renew":            {"key", "honoured", false, "holder"},
-	"DELETE /api/v1/agent/tasks/:id/claim":                {"key", "honoured", false, "holder"},
-	"GET /api/v1/agent/tasks/:id/timeline":                {"key", "ignored", false, "all"},
-	"GET /api/v1/agent/tasks/:id/thread":                  {"key", "ignored", false, "all"},
-	"POST /api/v1/agent/tasks/:id/thread":                 {"key", "honoured", true, "all"},
-	"GET /api/v1/agent/tasks/:id/deliveries":              {"key", "ignored", false, "all"},
-	"POST /api/v1/agent/tasks/:id/deliveries":             {"key", "honoured", true, "holder"},
-	"GET /api/v1/agent/tasks/:id/deliveries/:did":         {"key", "ignored", false, "parties"},
-	"DELETE /api/v1/agent/tasks/:id/deliveries/:did":      {"key", "honoured", false, "worker"},
-	"POST /api/v1/agent/tasks/:id/deliveries/:did/accept": {"key", "honoured", false, "publisher"},
-	"POST /api/v1/agent/tasks/:id/deliveries/:did/reject": {"key", "honoured", true, "publisher"},
-}
-
-// scopes are those that each let a key with scopes in. A key route that is
-// missing here takes a key without scopes.
-var scopes = map[string]string{
-	"POST /api/v1/market/tasks/:id/report":                "thread:write",
-	"GET /api/v1/agent/me":                                "tasks:read",
-	"GET /api/v1/agent/wallet":                            "wallet:read",
-	"GET /api/v1/agent/wallet/entries":                    "wallet:read",
-	"GET /api/v1/agent/referral":                          "wallet:read",
-	"POST /api/v1/agent/attachments":                      "tasks:publish deliveries:write",
-	"GET /api/v1/agent/attachments/:sha256":               "tasks:read",
-	"GET /api/v1/agent/tasks":                             "tasks:read",
-	"POST /api/v1/agent/tasks":                            "tasks:publish",
-	"POST /api/v1/agent/tasks/check":                      "tasks:publish",
-	"GET /api/v1/agent/tasks/:id":                         "tasks:read",
-	"POST /api/v1/agent/tasks/:id/check":                  "deliveries:write",
-	"POST /api/v1/agent/tasks/:id/cancel":                 "tasks:publish",
-	"POST /api/v1/agent/tasks/:id/claim":                  "claims:write",
-	"POST /api/v1/agent/tasks/:id/claim/renew":            "claims:write",
-	"DELETE /api/v1/agent/tasks/:id/claim":                "claims:write",
-	"GET /api/v1/agent/tasks/:id/timeline":                "tasks:read",
-	"GET /api/v1/agent/tasks/:id/thread":                  "tasks:read",
-	"POST /api/v1/agent/tasks/:id/thread":                 "thread:write",
-	"GET /api/v1/agent/tasks/:id/deliveries":              "tasks:read",
-	"POST /api/v1/agent/tasks/:id/deliveries":             "deliveries:write",
-	"GET /api/v1/agent/tasks/:id/deliveries/:did":         "tasks:read",
-	"DELETE /api/v1/agent/tasks/:id/deliveries/:did":      "deliveries:write",
-	"POST /api/v1/agent/tasks/:id/deliveries/:did/accept": "tasks:review",
-	"POST /api/v1/agent/tasks/:id/deliveries/:did/reject": "tasks:review",
-	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": "deliveries:write",
-	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": "tasks:review",
-}
-
-// bodies are valid ones, so that a refusal is about who asks.
-var bodies = map[string]string{
-	"POST /api/v1/admin/goods/:gid/withdraw":              `{"codes":"01a20b77-e936-75e9-8ee4-5120c30a9cda","reason":"x"}`,
-	"POST /api/v1/admin/redemptions/:oid/settle":          `{"remedy":"refunded"}`,
-	"POST /api/v1/agent/redemptions/:oid/dispute":         `{"text":"Used."}`,
-	"POST /api/v1/admin/accounts/:aid/refuse":             `{"reason":"x"}`,
-	"POST /api/v1/admin/invitations":                      `{"count":1,"uses":1,"days":1}`,
-	"POST /api/v1/admin/accounts/:aid/suspend":            `{"reason":"x"}`,
-	"POST /api/v1/admin/accounts/:aid/unsuspend":          `{"reason":"x"}`,
-	"POST /api/v1/admin/accounts/:aid/adjust":             `{"amount":1,"class":"earned","reason":"x"}`,
-	"POST /api/v1/agent/tasks/:id/deliveries":             `{"claimId":"00000000-0000-7000-8000-000000000000","epoch":0,"output":1,"summaryText":"x"}`,
-	"POST /api/v1/agent/tasks/:id/deliveries/:did/reject": `{"reason":"no","rule":"tidy"}`,
-	"POST /api/v1/agent/tasks/:id/thread":                 `{"text":"Hello."}`,
-	"POST /api/v1/market/tasks/:id/report":                `{"reason":"spam"}`,
-	"POST /api/v1/agent/tasks":                            `{}`,
-	"POST /api/v1/agent/tasks/check":                      `{}`,
-	"POST /api/v1/agent/tasks/:id/check":                  `{"output":1}`,
-	"PATCH /api/v1/agent/me":                              `{}`,
-	"POST /api/v1/agent/keys":                             `{"name":"x"}`,
-	"POST /api/v1/agent/tasks/:id/deliveries/:did/appeal": `{"text":"unfair"}`,
-	"POST /api/v1/agent/tasks/:id/deliveries/:did/object": `{"text":"bad"}`,
-	"POST /api/v1/agent/redemptions":                      `{"goodId":"01a20b77-e936-75e9-8ee4-5120c30a9cda","price":1}`,
-	"POST /api/v1/admin/redemptions/:oid/refuse":          `{"reason":"x"}`,
-	"POST /api/v1/admin/goods":                            `{}`,
-	"PUT /api/v1/admin/goods/:gid":                        `{}`,
-	"POST /api/v1/admin/goods/:gid/codes":                 `{"csv":"x"}`,
-	"POST /api/v1/admin/cases/:kid/decide":                `{"outcome":"upheld","note":"x"}`,
-	"POST /api/v1/admin/vouchers":                         `{"amount":1,"class":"granted","count":1,"days":1}`,
-	"POST /api/v1/agent/vouchers/redeem":                  `{"code":"GHV-BBBBB-BBBBB-BBBBB-BBBBB"}`,
-	"POST /api/v1/admin/reports/:rid/decide":              `{"outcome":"dismissed","note":"x"}`,
-}
-
-// open lists what may be changed without a credential.
-var open = map[string]bool{"POST /api/v1/agents/register": true, "POST /register": true, "POST /login": true, "POST /logout": true, "POST /preferences": true}
 
 func TestPolicyListsEveryRoute(t *testing.T) {
 	served := map[string]bool{}
@@ -202,7 +32,7 @@ func TestPolicyListsEveryRoute(t *testing.T) {
 		if r.Method != "GET" && r.Auth == "public" && !open[name] {
 			t.Errorf("%s changes something without a credential", name)
 		}
-		if page := !strings.HasPrefix(r.Path, "/api/"); page != r.Page || (page && r.Auth == "key") || (!page && r.Auth == "session") {
+		if page := !strings.HasPrefix(r.Path, "/api/") && !handlers.IsDocument(r.Path) && r.Path != "/mcp"; page != r.Page || (page && r.Auth == "key") || (!page && r.Auth == "session") {
 			t.Errorf("%s mixes pages and programs: %+v", name, r)
 		}
 	}
@@ -227,7 +57,7 @@ func TestPolicyHolds(t *testing.T) {
 		if id == absent {
 			order = absent
 		}
-		return strings.NewReplacer(":id", id, ":did", did, ":oid", order, ":keyId", absent, ":gid", absent, ":aid", absent, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path)
+		return strings.NewReplacer(":id", id, ":did", did, ":oid", order, ":rid", absent, ":keyId", absent, ":bcid", absent, ":bindingId", absent, ":gid", absent, ":aid", absent, ":wid", absent, ":wdid", absent, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path)
 	}
 	send := func(name, key, id, did string) reply {
 		method, path, _ := strings.Cut(name, " ")
@@ -328,10 +158,12 @@ func TestPolicyOfPagesHolds(t *testing.T) {
 	oid := s.order(t, worker)
 	nobody := s.browser(t)
 	stranger, _ := s.human(t)
+	owner, _ := s.human(t)
+	hid := owner.bundle(t, "/console/bundles/new", nil).id
 	const absent = "01a20b77-e936-75e9-8ee4-5120c30a9cda"
 	for name, p := range policies {
 		method, path, _ := strings.Cut(name, " ")
-		if strings.HasPrefix(path, "/api/") {
+		if strings.HasPrefix(path, "/api/") || handlers.IsDocument(path) || path == "/mcp" {
 			continue
 		}
 		send := func(b *browser, id, did string) screen {
@@ -340,7 +172,7 @@ func TestPolicyOfPagesHolds(t *testing.T) {
 				form = url.Values{"reason": {"No."}, "rule": {"tidy"}, "idempotencyKey": {unique("k")}}
 			}
 			// A key opens no page.
-			return b.send(t, method, strings.NewReplacer(":id", id, ":did", did, ":oid", oid, ":gid", absent, ":aid", absent, ":handle", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path), form, "Authorization", "Bearer "+publisher)
+			return b.send(t, method, strings.NewReplacer(":id", id, ":did", did, ":oid", oid, ":hid", hid, ":rid", absent, ":gid", absent, ":aid", absent, ":sid", absent, ":pid", absent, ":wid", absent, ":wdid", absent, ":handle", "nobody-here", ":agent", "nobody-here", ":sha256", strings.Repeat("ab", 32)).Replace(path), form, "Authorization", "Bearer "+publisher)
 		}
 		if p.auth == "operator" {
 			if got := send(stranger, id, did); got.status != 403 {
@@ -384,11 +216,34 @@ func TestPolicyOfPagesHolds(t *testing.T) {
 }
 
 // TestPolicyOfScopesHolds shows every key route a key with all scopes but
-// those that it takes, and one with these alone.
+// those that it takes, and one with these alone: an agent's and a bundle's.
 func TestPolicyOfScopesHolds(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	owner := s.register(t)
+	agent := s.register(t)
+	_, handle := s.human(t)
+	a, err := s.store.AccountByHandle(t.Context(), handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := store.Caller{Actor: market.Actor{Account: a.ID, Kind: a.Kind, Handle: a.Handle}}
+	s.policyOfScopes(t, func(list []string) string {
+		return s.want(t, 201, s.call(t, agent, "POST", "/api/v1/agent/keys", map[string]any{"name": "scoped", "scopes": list})).at("apiKey").(string)
+	})
+	s.policyOfScopes(t, func(list []string) string {
+		d := market.BundleDraft{Name: "scoped", SpendCap: 1000, ExpiresAt: time.Now().Add(time.Hour), WithKey: true}
+		for _, sc := range list {
+			d.Scopes = append(d.Scopes, market.Scope(sc))
+		}
+		_, key, err := s.store.NewBundle(t.Context(), owner, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	})
+}
+
+func (s *server) policyOfScopes(t *testing.T, newKey func([]string) string) {
 	const absent = "01a20b77-e936-75e9-8ee4-5120c30a9cda"
 	made := map[string]string{}
 	keyWith := func(which func(string) bool) string {
@@ -400,7 +255,7 @@ func TestPolicyOfScopesHolds(t *testing.T) {
 		}
 		name := strings.Join(list, " ")
 		if made[name] == "" {
-			made[name] = s.want(t, 201, s.call(t, owner, "POST", "/api/v1/agent/keys", map[string]any{"name": "scoped", "scopes": list})).at("apiKey").(string)
+			made[name] = newKey(list)
 		}
 		return made[name]
 	}
@@ -409,7 +264,7 @@ func TestPolicyOfScopesHolds(t *testing.T) {
 			continue
 		}
 		method, path, _ := strings.Cut(name, " ")
-		path = strings.NewReplacer(":id", absent, ":did", absent, ":oid", absent, ":keyId", absent, ":sha256", strings.Repeat("ab", 32)).Replace(path)
+		path = strings.NewReplacer(":id", absent, ":did", absent, ":oid", absent, ":rid", absent, ":keyId", absent, ":bcid", absent, ":bindingId", absent, ":wid", absent, ":wdid", absent, ":sha256", strings.Repeat("ab", 32)).Replace(path)
 		send := func(key string) reply {
 			var body any
 			if p.body {
@@ -422,6 +277,9 @@ func TestPolicyOfScopesHolds(t *testing.T) {
 		named, _ := lacking.at("scope").(string)
 		if lacking.status != 403 || lacking.code() != "scope_missing" || named != strings.Join(wanted, " or ") || !strings.Contains(lacking.at("detail").(string), named) {
 			t.Errorf("%s without its scope: got %d %s", name, lacking.status, lacking.text)
+		}
+		if strings.HasSuffix(name, "/stream") {
+			continue // it has no end: TestFeedStream
 		}
 		for _, sc := range wanted {
 			if r := send(keyWith(func(one string) bool { return one == sc })); r.code() == "scope_missing" || r.status == 401 {

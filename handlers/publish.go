@@ -37,6 +37,8 @@ type taskInput struct {
 	MaxAttempts   *int64              `json:"maxAttempts"`
 	MaxAccepted   *int64              `json:"maxAccepted"`
 	Deadline      *time.Time          `json:"deadline"`
+	// ProtectedFields bear ciphertext only.
+	ProtectedFields *protectedInput `json:"protectedFields"`
 }
 
 // rawJSON keeps a member as it was sent; null is the same as absent.
@@ -58,6 +60,7 @@ func (in taskInput) draft() (market.Draft, []market.FieldError) {
 		Payload: json.RawMessage(in.Payload), OutputSchema: json.RawMessage(in.OutputSchema), Rules: in.Rules, Attachments: in.Attachments, AutoAccept: in.AutoAccept,
 		ClaimMinutes: in.ClaimMinutes, ReviewHours: in.ReviewHours, MaxAttempts: in.MaxAttempts, MaxAccepted: in.MaxAccepted, Deadline: in.Deadline}
 	var bad []market.FieldError
+	d.Protected = in.ProtectedFields.draft()
 	d.Samples, bad = in.Samples.read()
 	if len(in.HiddenVectors) > 0 {
 		if err := decodeStrictly(in.HiddenVectors, "/hiddenVectors", &d.Hidden); err != nil {
@@ -245,6 +248,9 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if r.form.Get("protect") != "" && d.Protected == nil {
+		return h.askToSeal(r, d)
+	}
 	if d.Samples != nil {
 		if err := h.throttleDryRun(r); err != nil {
 			return answer{}, err
@@ -274,6 +280,9 @@ func (h *Handlers) readDraft(r *request) (market.Draft, error) {
 	}
 	d, bad := in.draft()
 	bad = append(bad, d.Clean(time.Now().UTC().Truncate(time.Microsecond))...)
+	if d.Protected != nil {
+		bad = append(bad, checkSealed("/protectedFields", *d.Protected)...)
+	}
 	more, err := h.admit(r.ctx(), d, bad)
 	if err != nil {
 		return d, err

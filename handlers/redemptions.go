@@ -183,7 +183,7 @@ func (h *Handlers) showOrder(r *request) (answer, error) {
 }
 
 // revealOrder shows the code to its owner: a program's key says who asks, a
-// person types the password from the second time on.
+// person has proved it in the last minutes.
 func (h *Handlers) revealOrder(r *request) (answer, error) {
 	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
 		o, err := h.ownOrder(ctx, r)
@@ -195,35 +195,10 @@ func (h *Handlers) revealOrder(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	proven := r.form == nil
-	if password := r.form.Get("password"); password != "" {
-		if proven, err = h.provePassword(r, password); err != nil {
-			return answer{}, err
-		}
-	}
-	o, err := h.Store.RevealOrder(r.ctx(), r.by, id, proven)
+	o, err := h.Store.RevealOrder(r.ctx(), r.by, id)
 	return answer{json: orderShape(o), page: func(ctx context.Context) (views.Screen, error) {
 		return views.Order(ctx, orderView(r, o)), nil
 	}}, err
-}
-
-// provePassword reports true, or refuses a password that is not the visitor's.
-func (h *Handlers) provePassword(r *request, password string) (bool, error) {
-	if err := h.throttle(r, h.addresses, h.logins, string(r.actor.Account)); err != nil {
-		return false, err
-	}
-	if len(password) > 4*market.MaxPassword {
-		return false, market.Field("/password", "password_wrong", nil)
-	}
-	hash, err := h.Store.OwnPasswordHash(r.ctx(), r.actor.Account)
-	if err != nil {
-		return false, err
-	}
-	ok, err := h.compare(r.ctx(), password, hash)
-	if err == nil && !ok {
-		err = market.Field("/password", "password_wrong", nil)
-	}
-	return ok, err
 }
 
 // showPicture is the picture of a good.

@@ -120,6 +120,14 @@ func (h *Handlers) listReports(r *request) (answer, error) {
 // maxReports bounds how many reports of one task are shown.
 const maxReports = 50
 
+// reportRecordJSON is a report with what is needed to decide it.
+type reportRecordJSON struct {
+	Report  adminReportJSON   `json:"report"`
+	Task    taskJSON          `json:"task"`
+	Reports []adminReportJSON `json:"reports"`
+	Thread  []messageJSON     `json:"thread"`
+}
+
 // showReport is a report with the task that it is about, what is said there,
 // and what others reported.
 func (h *Handlers) showReport(r *request) (answer, error) {
@@ -131,12 +139,7 @@ func (h *Handlers) showReport(r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	out := struct {
-		Report  adminReportJSON   `json:"report"`
-		Task    taskJSON          `json:"task"`
-		Reports []adminReportJSON `json:"reports"`
-		Thread  []messageJSON     `json:"thread"`
-	}{adminReportShape(v.Report), taskShape(v.Snapshot, market.Actor{}), []adminReportJSON{}, []messageJSON{}}
+	out := reportRecordJSON{adminReportShape(v.Report), taskShape(v.Snapshot, market.Actor{}), []adminReportJSON{}, []messageJSON{}}
 	for _, t := range v.Others {
 		out.Reports = append(out.Reports, adminReportShape(t))
 	}

@@ -65,10 +65,10 @@ func TestReportQueue(t *testing.T) {
 	publisher := s.register(t)
 	id := s.publish(t, publisher, 10)
 	s.want(t, 201, s.call(t, publisher, "POST", "/api/v1/agent/tasks/"+id+"/thread", map[string]any{"text": "Send me your key."}))
-	var reporters []string
+	var reporters, reporterKeys []string
 	for _, words := range []string{"It asks for <b>keys</b>.", "Same as yesterday.", ""} {
 		key := s.register(t)
-		reporters = append(reporters, s.handle(t, key))
+		reporters, reporterKeys = append(reporters, s.handle(t, key)), append(reporterKeys, key)
 		s.want(t, 201, s.call(t, key, "POST", "/api/v1/market/tasks/"+id+"/report", map[string]any{"reason": "scam", "text": words}))
 	}
 	person, handle := s.human(t)
@@ -121,6 +121,10 @@ func TestReportQueue(t *testing.T) {
 	}
 	if again := s.call(t, key, "POST", "/api/v1/admin/reports/"+next+"/decide", all, "Idempotency-Key", "d"); again.text != r.text || again.header.Get("Idempotent-Replayed") != "true" {
 		t.Errorf("the retry got %d %s", again.status, again.text)
+	}
+	s.settle(t)
+	if told, types := s.events(t, reporterKeys[0], ""); types != "report.decided" || told.at("items.0.taskId") != id || told.at("items.0.data.outcome") == nil || told.at("items.0.data.reportId") == nil {
+		t.Errorf("the reporter is told %s", told.text)
 	}
 	if left := s.want(t, 200, s.call(t, key, "GET", "/api/v1/admin/reports", nil)); left.at("items.0") != nil {
 		t.Errorf("still open: %s", left.text)

@@ -74,6 +74,9 @@ type route struct {
 	scopes []market.Scope
 	// purpose is what is read along with the caller's key.
 	purpose store.Purpose
+	// fresh routes are a person's that need a proof of the last minutes that the
+	// session's user is the account's owner.
+	fresh bool
 	// upload routes read their body themselves, as it comes.
 	upload bool
 }
@@ -94,6 +97,8 @@ type request struct {
 	page bool
 	// visitor is who looks at a page, nil for a stranger.
 	visitor *views.Visitor
+	// session is the visitor's browser session.
+	session market.Session
 	// banned says that the visitor's account is suspended.
 	banned bool
 	// again shows the form of a page with what was typed and why it was
@@ -127,8 +132,12 @@ func (h *Handlers) adapt(rt route) echo.HandlerFunc {
 }
 
 func (h *Handlers) run(rt route, r *request) (answer, error) {
-	if err := h.identify(rt, r); err != nil {
+	unknown := h.identify(rt, r)
+	if err := h.calls(rt, r); err != nil { // who shows a wrong key takes turns too
 		return answer{}, err
+	}
+	if unknown != nil {
+		return answer{}, unknown
 	}
 	err := r.read(rt)
 	if r.multipart != "" {
@@ -136,6 +145,9 @@ func (h *Handlers) run(rt route, r *request) (answer, error) {
 	}
 	if err != nil {
 		return answer{}, err
+	}
+	if r.stale(rt) {
+		return answer{}, market.ErrReauthenticate
 	}
 	if err := r.readOnce(rt); err != nil {
 		return answer{}, err
@@ -145,6 +157,9 @@ func (h *Handlers) run(rt route, r *request) (answer, error) {
 	}
 	if rt.auth == key || rt.auth == operator {
 		if err := market.Permit(r.by.Scopes, rt.scopes...); err != nil {
+			return answer{}, err
+		}
+		if err := h.covered(r); err != nil {
 			return answer{}, err
 		}
 	}
@@ -178,7 +193,7 @@ func (h *Handlers) identify(rt route, r *request) (err error) {
 			err = market.ErrForbidden
 		}
 		if err == nil {
-			h.uses.note(r.actor.Key, r.address())
+			h.uses.note(r.actor.Key, r.actor.Mandate != nil, r.address())
 		}
 	}
 	return err
@@ -282,7 +297,7 @@ func (r *request) caller(present func(any) answer) store.Caller {
 	for _, part := range []string{r.echo.Request().Method, r.echo.Request().URL.Path, string(r.body)} {
 		hash.Write([]byte(part + "\n"))
 	}
-	by.Once = &store.Once{Key: r.once, Hash: hash.Sum(nil)}
+	by.Once = &store.Once{Key: apart(by, r.once), Hash: hash.Sum(nil)}
 	if present != nil {
 		by.Once.Answer = func(v any) (store.Answer, error) {
 			a := present(v)

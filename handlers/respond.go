@@ -23,9 +23,12 @@ type answer struct {
 	tagged bool
 	// open answers may be kept by shared caches for a moment; all others are
 	// private to the caller.
-	open     bool
-	raw      []byte
-	replayed bool
+	open bool
+	raw  []byte
+	// contentType is that of raw, where it is no JSON of the API: a document
+	// that everybody may read.
+	contentType string
+	replayed    bool
 	// page is what people see instead, made only when asked for.
 	page func(context.Context) (views.Screen, error)
 	// file is downloaded instead of shown.
@@ -81,11 +84,19 @@ func (a answer) write(c echo.Context) error {
 	if a.replayed {
 		header.Set("Idempotent-Replayed", "true")
 	}
-	if a.tagged {
+	if a.contentType != "" {
+		header.Set("Access-Control-Allow-Origin", "*")
+		header.Set("Cross-Origin-Resource-Policy", "cross-origin")
+		header.Set("Vary", "Accept-Encoding")
+	}
+	if a.tagged || a.contentType != "" {
 		sum := sha256.Sum256(body)
 		tag := `"` + hex.EncodeToString(sum[:12]) + `"`
 		header.Set("ETag", tag)
 		header.Set("Cache-Control", "private, no-cache")
+		if a.contentType != "" {
+			header.Set("Cache-Control", "public, max-age=300")
+		}
 		if matches(c.Request().Header.Get("If-None-Match"), tag) {
 			c.Response().WriteHeader(http.StatusNotModified)
 			return nil
@@ -94,6 +105,9 @@ func (a answer) write(c echo.Context) error {
 	if len(body) == 0 {
 		c.Response().WriteHeader(status)
 		return nil
+	}
+	if a.contentType != "" {
+		return c.Blob(status, a.contentType, body)
 	}
 	contentType := "application/json"
 	if status >= http.StatusBadRequest {

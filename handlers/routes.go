@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"strings"
 
 	"guildhall/market"
 	"guildhall/store"
@@ -46,7 +47,43 @@ func (h *Handlers) routes() []route {
 		{method: get, path: "/settings", handle: h.showSettings, auth: session, page: true},
 		{method: post, path: "/settings", handle: h.updateMe, auth: session, page: true, body: true},
 		{method: post, path: "/settings/password", handle: h.changePassword, auth: session, page: true, body: true},
+
+		// The security of a person's account.
+		{method: get, path: "/confirm", handle: h.showConfirm, auth: session, page: true},
+		{method: post, path: "/confirm", handle: h.confirm, auth: session, page: true, body: true},
+		{method: get, path: "/settings/security", handle: h.showSecurity, auth: session, page: true},
+		{method: post, path: "/login/code", handle: h.logInCode, page: true, body: true},
+		{method: post, path: "/settings/security/totp/begin", handle: h.beginTOTP, auth: session, page: true, fresh: true},
+		{method: get, path: "/settings/security/totp", handle: h.showTOTP, auth: session, page: true, fresh: true},
+		{method: post, path: "/settings/security/totp", handle: h.enableTOTP, auth: session, page: true, body: true, fresh: true},
+		{method: post, path: "/settings/security/totp/off", handle: h.disableTOTP, auth: session, page: true, fresh: true},
+		{method: post, path: "/settings/security/recovery", handle: h.renewRecovery, auth: session, page: true, fresh: true},
+		{method: get, path: "/forgot", handle: h.askForReset, page: true},
+		{method: post, path: "/forgot", handle: h.sendReset, page: true, body: true},
+		{method: get, path: "/reset", handle: h.showReset, page: true},
+		{method: post, path: "/reset", handle: h.reset, page: true, body: true},
+		{method: get, path: "/verify", handle: h.showVerify, auth: session, page: true},
+		{method: post, path: "/verify", handle: h.verify, auth: session, page: true, body: true},
+		{method: post, path: "/settings/security/email", handle: h.changeAddress, auth: session, page: true, body: true, fresh: true},
+		{method: post, path: "/settings/security/email/verify", handle: h.askToVerify, auth: session, page: true, fresh: true},
+		{method: post, path: "/login/passkey", handle: h.askToLogInByPasskey, page: true, body: true},
+		{method: post, path: "/login/passkey/finish", handle: h.logInByPasskey, page: true, body: true},
+		{method: post, path: "/confirm/passkey", handle: h.askToConfirmByPasskey, auth: session, page: true, body: true},
+		{method: post, path: "/confirm/passkey/finish", handle: h.confirmByPasskey, auth: session, page: true, body: true},
+		{method: post, path: "/settings/security/passkeys/begin", handle: h.beginPasskey, auth: session, page: true, fresh: true},
+		{method: post, path: "/settings/security/passkeys", handle: h.addPasskey, auth: session, page: true, body: true, fresh: true},
+		{method: post, path: "/settings/security/passkeys/:pid/remove", handle: h.removePasskey, auth: session, page: true, fresh: true},
+		{method: post, path: "/settings/security/sessions/end", handle: h.endOtherSessions, auth: session, page: true, fresh: true},
+		{method: post, path: "/settings/security/sessions/:sid/end", handle: h.endSession, auth: session, page: true, fresh: true},
+
 		{method: get, path: "/console", handle: h.listOwnTasks, auth: session, page: true},
+		{method: get, path: "/console/bundles", handle: h.listBundles, auth: session, page: true},
+		{method: get, path: "/console/bundles/new", handle: h.newBundle, auth: session, page: true},
+		{method: post, path: "/console/bundles", handle: h.makeBundle, auth: session, fresh: true, once: onceRequired, page: true, body: true},
+		{method: get, path: "/console/bundles/:hid", handle: h.showBundle, auth: session, page: true},
+		{method: post, path: "/console/bundles/:hid/narrow", handle: h.narrowBundle, auth: session, once: onceHonoured, page: true, body: true},
+		{method: post, path: "/console/bundles/:hid/revoke", handle: h.revokeBundle, auth: session, once: onceHonoured, page: true},
+		{method: post, path: "/console/bundles/:hid/code", handle: h.recodeBundle, auth: session, fresh: true, once: onceHonoured, page: true},
 		{method: get, path: "/wallet", handle: h.showWallet, auth: session, page: true},
 		{method: post, path: "/wallet/vouchers", handle: h.redeemVoucher, auth: session, once: onceRequired, page: true, body: true},
 		{method: get, path: "/referrals", handle: h.showReferrals, auth: session, page: true},
@@ -55,11 +92,49 @@ func (h *Handlers) routes() []route {
 		{method: post, path: "/redeem/orders", handle: h.redeem, auth: session, once: onceRequired, page: true, body: true},
 		{method: get, path: "/redeem/orders/:oid", handle: h.showOrder, auth: session, page: true},
 		{method: post, path: "/redeem/orders/:oid/dispute", handle: h.disputeOrder, auth: session, once: onceHonoured, page: true, body: true},
-		{method: post, path: "/redeem/orders/:oid/reveal", handle: h.revealOrder, auth: session, page: true, body: true},
+		{method: post, path: "/redeem/orders/:oid/reveal", handle: h.revealOrder, auth: session, page: true, body: true, fresh: true},
 		{method: get, path: "/goods/:gid/picture", handle: h.showPicture, page: true, stream: true},
 		{method: get, path: "/wallet/entries.csv", handle: h.downloadEntries, auth: session, page: true},
 
+		{method: get, path: "/docs", handle: h.showDocs, page: true},
+		{method: get, path: "/docs/agents", handle: h.showGuide("agents"), page: true},
+		{method: get, path: "/docs/people", handle: h.showGuide("people"), page: true},
+		{method: get, path: "/docs/secrets", handle: h.showGuide("secrets"), page: true},
+		{method: get, path: "/docs/webhooks", handle: h.showGuide("webhooks"), page: true},
+		{method: get, path: "/docs/errors", handle: h.showRefusals, page: true},
+		{method: get, path: "/docs/changelog", handle: h.showChangelog, page: true},
+		{method: get, path: "/docs/rules", handle: h.showCookbook, page: true},
+		{method: post, path: "/docs/rules", handle: h.tryRules, page: true, body: true},
+		// What happened, for people.
+		{method: get, path: "/console/activity", handle: h.showActivity, auth: session, page: true},
+		{method: get, path: "/console/webhooks", handle: h.listWebhooks, auth: session, page: true},
+		{method: post, path: "/console/webhooks", handle: h.makeWebhook, auth: session, fresh: true, once: onceHonoured, page: true, body: true},
+		{method: get, path: "/console/webhooks/:wid", handle: h.showWebhook, auth: session, page: true},
+		{method: post, path: "/console/webhooks/:wid/delete", handle: h.deleteWebhook, auth: session, once: onceHonoured, page: true},
+		{method: post, path: "/console/webhooks/:wid/enable", handle: h.enableWebhook, auth: session, once: onceHonoured, page: true},
+		{method: post, path: "/console/webhooks/:wid/test", handle: h.testWebhook, auth: session, once: onceHonoured, page: true},
+		{method: post, path: "/console/webhooks/:wid/rotate", handle: h.rotateWebhook, auth: session, fresh: true, once: onceHonoured, page: true},
+		{method: post, path: "/console/webhooks/:wid/deliveries/:wdid/redeliver", handle: h.redeliver, auth: session, once: onceHonoured, page: true},
+
 		{method: get, path: "/docs/states", handle: h.showStates, page: true},
+
+		// The agents that a human manages.
+		{method: get, path: "/console/agents", handle: h.listAgents, auth: session, page: true},
+		{method: post, path: "/console/agents", handle: h.bindAgent, auth: session, fresh: true, once: onceHonoured, page: true, body: true},
+		{method: post, path: "/console/agents/check", handle: h.checkBindCode, auth: session, page: true, body: true},
+		{method: get, path: "/console/agents/:agent", handle: h.showAgent, auth: session, page: true},
+		{method: post, path: "/console/agents/:agent/pause", handle: h.pauseAgent, auth: session, once: onceHonoured, page: true},
+		{method: post, path: "/console/agents/:agent/resume", handle: h.resumeAgent, auth: session, once: onceHonoured, page: true},
+		{method: post, path: "/console/agents/:agent/limit", handle: h.limitAgent, auth: session, once: onceHonoured, page: true, body: true},
+		{method: post, path: "/console/agents/:agent/grant", handle: h.grantRecovery, auth: session, fresh: true, once: onceHonoured, page: true},
+		{method: post, path: "/console/agents/:agent/unbind", handle: h.unbindAgent, auth: session, once: onceHonoured, page: true},
+		// Protected fields: what is sealed and opened there is so in the browser.
+		{method: get, path: "/vault", handle: h.showVault, auth: session, page: true},
+		{method: get, path: "/tasks/:id/vault", handle: h.showSecrets, auth: session, page: true},
+		{method: post, path: "/tasks/:id/protected-fields", handle: h.resealProtected, auth: session, once: onceHonoured, page: true, body: true},
+		{method: post, path: "/tasks/:id/secret-requests/:rid/grant", handle: h.grantSecrets, auth: session, once: onceHonoured, page: true, body: true},
+		{method: post, path: "/tasks/:id/secret-requests/:rid/deny", handle: h.denySecrets, auth: session, once: onceHonoured, page: true, body: true},
+		{method: post, path: "/tasks/:id/secret-requests/:rid/revoke", handle: h.revokeSecrets, auth: session, once: onceHonoured, page: true, body: true},
 
 		// Pages of operators.
 		{method: get, path: "/admin/cases", handle: h.listCases, auth: operator, page: true},
@@ -108,6 +183,20 @@ func (h *Handlers) routes() []route {
 		{method: post, path: "/admin/accounts/:aid/refuse", handle: h.refuseAccount, auth: operator, once: onceHonoured, page: true, body: true},
 		{method: get, path: "/admin/log", handle: h.listActions, auth: operator, page: true},
 
+		// Documents by which programs find their way.
+		{method: get, path: "/openapi.json", handle: h.serveDocument},
+		{method: get, path: "/skill.md", handle: h.serveDocument},
+		{method: get, path: "/llms.txt", handle: h.serveDocument},
+		{method: get, path: "/.well-known/guildhall.json", handle: h.serveDocument},
+		{method: get, path: "/.well-known/api-catalog", handle: h.serveDocument},
+		{method: get, path: "/.well-known/agent-skills/index.json", handle: h.serveDocument},
+		{method: get, path: skillPath, handle: h.serveDocument},
+		{method: get, path: "/.well-known/security.txt", handle: h.serveDocument},
+
+		{method: get, path: resourcePath, handle: h.serveDocument},
+		{method: get, path: resourcePath + mcpPath, handle: h.serveDocument},
+		{method: post, path: mcpPath, handle: h.serveMCP, optional: true, upload: true},
+
 		// The same handlers for programs.
 		{method: get, path: api + "/health", handle: h.health},
 		{method: get, path: api + "/state-machine", handle: h.showStates},
@@ -121,6 +210,7 @@ func (h *Handlers) routes() []route {
 		{method: get, path: api + "/leaderboard", handle: h.showLeaderboard},
 		{method: get, path: api + "/accounts/:handle", handle: h.showAccount},
 		{method: post, path: api + "/agents/register", handle: h.registerAgent, body: true},
+		{method: post, path: api + redeemPath, handle: h.redeemHandoff, optional: true, body: true},
 
 		{method: get, path: api + "/agent/me", handle: h.showMe, auth: key, scopes: scoped(market.TasksRead)},
 		{method: http.MethodPatch, path: api + "/agent/me", handle: h.updateMe, auth: key, body: true},
@@ -128,6 +218,11 @@ func (h *Handlers) routes() []route {
 		{method: post, path: api + "/agent/keys", handle: h.makeKey, auth: key, once: onceHonoured, body: true},
 		{method: del, path: api + "/agent/keys/:keyId", handle: h.revokeKey, auth: key, once: onceHonoured},
 		{method: post, path: api + "/agent/keys/:keyId/rotate", handle: h.rotateKey, auth: key, once: onceHonoured},
+		{method: post, path: api + "/agent/bind-codes", handle: h.mintBindCode, auth: key, once: onceHonoured},
+		{method: get, path: api + "/agent/bind-codes/:bcid", handle: h.showBindCode, auth: key},
+		{method: get, path: api + "/agent/bindings", handle: h.listBindings, auth: key},
+		{method: del, path: api + "/agent/bindings/:bindingId", handle: h.endBinding, auth: key, once: onceHonoured},
+		{method: post, path: api + "/agent/recover", handle: h.recoverAgent, body: true},
 		{method: get, path: api + "/agent/wallet", handle: h.showWallet, auth: key, scopes: scoped(market.WalletRead)},
 		{method: get, path: api + "/agent/wallet/entries", handle: h.listEntries, auth: key, scopes: scoped(market.WalletRead)},
 
@@ -141,8 +236,35 @@ func (h *Handlers) routes() []route {
 		{method: post, path: api + "/agent/redemptions/:oid/dispute", handle: h.disputeOrder, auth: key, once: onceHonoured, body: true},
 		{method: post, path: api + "/agent/redemptions/:oid/reveal", handle: h.revealOrder, auth: key},
 
+		// Protected fields.
+		{method: get, path: api + "/agent/encryption-key", handle: h.showEncryptionKey, auth: key, scopes: scoped(market.TasksRead)},
+		{method: http.MethodPut, path: api + "/agent/encryption-key", handle: h.offerEncryptionKey, auth: key, once: onceHonoured, body: true},
+		{method: post, path: api + "/agent/encryption-key/confirm", handle: h.confirmEncryptionKey, auth: key, once: onceHonoured, body: true},
+		{method: get, path: task + "/secret-access", handle: h.showSecretAccess, auth: key, scopes: scoped(market.ClaimsWrite)},
+		{method: post, path: task + "/secret-access", handle: h.requestSecrets, auth: key, scopes: scoped(market.ClaimsWrite), once: onceHonoured},
+		{method: get, path: task + "/secret-bundle", handle: h.fetchSecrets, auth: key, scopes: scoped(market.ClaimsWrite)},
+		{method: get, path: task + "/protected-fields", handle: h.showProtected, auth: key, scopes: scoped(market.SecretsGrant)},
+		{method: http.MethodPut, path: task + "/protected-fields", handle: h.resealProtected, auth: key, scopes: scoped(market.SecretsGrant), once: onceHonoured, body: true},
+		{method: get, path: task + "/secret-requests", handle: h.listSecretRequests, auth: key, scopes: scoped(market.SecretsGrant)},
+		{method: post, path: task + "/secret-requests/:rid/grant", handle: h.grantSecrets, auth: key, scopes: scoped(market.SecretsGrant), once: onceHonoured, body: true},
+		{method: post, path: task + "/secret-requests/:rid/deny", handle: h.denySecrets, auth: key, scopes: scoped(market.SecretsGrant), once: onceHonoured, body: true},
+		{method: post, path: task + "/secret-requests/:rid/revoke", handle: h.revokeSecrets, auth: key, scopes: scoped(market.SecretsGrant), once: onceHonoured, body: true},
+
 		{method: post, path: api + "/agent/attachments", handle: h.uploadAttachment, auth: key, scopes: scoped(market.TasksPublish, market.DeliveriesWrite), upload: true},
 		{method: get, path: api + "/agent/attachments/:sha256", handle: h.downloadAttachment, auth: key, scopes: scoped(market.TasksRead), stream: true},
+
+		// What happened.
+		{method: get, path: api + "/agent/events", handle: h.listFeed, auth: key, scopes: scoped(market.TasksRead)},
+		{method: get, path: api + "/agent/events/stream", handle: h.streamFeed, auth: key, scopes: scoped(market.TasksRead), stream: true},
+		{method: get, path: webhooksPath, handle: h.listWebhooks, auth: key, scopes: scoped(market.WebhooksWrite)},
+		{method: post, path: webhooksPath, handle: h.makeWebhook, auth: key, scopes: scoped(market.WebhooksWrite), once: onceHonoured, body: true},
+		{method: get, path: webhooksPath + "/:wid", handle: h.showWebhook, auth: key, scopes: scoped(market.WebhooksWrite)},
+		{method: del, path: webhooksPath + "/:wid", handle: h.deleteWebhook, auth: key, scopes: scoped(market.WebhooksWrite), once: onceHonoured},
+		{method: post, path: webhooksPath + "/:wid/enable", handle: h.enableWebhook, auth: key, scopes: scoped(market.WebhooksWrite), once: onceHonoured},
+		{method: post, path: webhooksPath + "/:wid/test", handle: h.testWebhook, auth: key, scopes: scoped(market.WebhooksWrite), once: onceHonoured},
+		{method: post, path: webhooksPath + "/:wid/rotate", handle: h.rotateWebhook, auth: key, scopes: scoped(market.WebhooksWrite), once: onceHonoured},
+		{method: get, path: webhooksPath + "/:wid/deliveries", handle: h.listWebhookDeliveries, auth: key, scopes: scoped(market.WebhooksWrite)},
+		{method: post, path: webhooksPath + "/:wid/deliveries/:wdid/redeliver", handle: h.redeliver, auth: key, scopes: scoped(market.WebhooksWrite), once: onceHonoured},
 
 		{method: get, path: api + "/agent/tasks", handle: h.listOwnTasks, auth: key, scopes: scoped(market.TasksRead)},
 		{method: post, path: api + "/agent/tasks", handle: h.publishTask, auth: key, scopes: scoped(market.TasksPublish), once: onceRequired, body: true},
@@ -214,19 +336,28 @@ func (h *Handlers) routes() []route {
 	}
 }
 
+// endless routes answer with server-sent events.
+func (r route) endless() bool {
+	return r.page && strings.HasSuffix(r.path, "/events") || strings.HasSuffix(r.path, "/stream")
+}
+
 // RouteInfo is a line of the route table, in words.
 type RouteInfo struct {
 	Method, Path, Auth, Once string
 	// Scopes are those that each let a key with scopes in.
 	Scopes     []market.Scope
 	Body, Page bool
+	// Fresh routes ask people for a proof of the last minutes.
+	Fresh bool
+	// Endless answers go on until somebody has enough.
+	Endless bool
 }
 
 // RouteTable lists what is served, for tests and documents.
 func RouteTable() []RouteInfo {
 	var out []RouteInfo
 	for _, r := range (&Handlers{}).routes() {
-		out = append(out, RouteInfo{Method: r.method, Path: r.path, Body: r.body, Page: r.page, Scopes: r.scopes,
+		out = append(out, RouteInfo{Method: r.method, Path: r.path, Body: r.body, Page: r.page, Fresh: r.fresh, Endless: r.endless(), Scopes: r.scopes,
 			Auth: map[auth]string{public: "public", key: "key", session: "session", operator: "operator"}[r.auth],
 			Once: map[once]string{onceIgnored: "ignored", onceHonoured: "honoured", onceRequired: "required"}[r.once]})
 	}

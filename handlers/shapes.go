@@ -130,6 +130,8 @@ type claimJSON struct {
 	Epoch     *int64         `json:"epoch,omitempty"`
 	ExpiresAt time.Time      `json:"expiresAt"`
 	Worker    partyJSON      `json:"worker"`
+	// ProtectedHash is for the holder to remember: see market.Protected.Hash.
+	ProtectedHash string `json:"protectedHash,omitempty"`
 }
 
 type actionJSON struct {
@@ -166,6 +168,8 @@ type taskSummaryJSON struct {
 	Deadline  *time.Time `json:"deadline"`
 	Evergreen bool       `json:"evergreen,omitempty"`
 	CreatedAt time.Time  `json:"createdAt"`
+	// HasProtected says that there are protected fields.
+	HasProtected bool `json:"hasProtected"`
 	// Thread is for its parties, where their own tasks are read.
 	Thread    *threadJSON `json:"thread,omitempty"`
 	Untrusted []string    `json:"untrusted"`
@@ -179,7 +183,9 @@ type taskJSON struct {
 	Attachments  []market.Attachment `json:"attachments"`
 	// Samples are for the publisher alone.
 	Samples *market.Samples `json:"samples,omitempty"`
-	Escrow  market.Credits  `json:"escrow"`
+	// ProtectedFields say what there is, to everybody, and no value.
+	ProtectedFields *protectedJSON `json:"protectedFields,omitempty"`
+	Escrow          market.Credits `json:"escrow"`
 	// Fee is the platform's on top of each reward.
 	Fee      market.Credits `json:"fee"`
 	Claim    *claimJSON     `json:"claim,omitempty"`
@@ -195,7 +201,7 @@ type taskJSON struct {
 func summary(t market.Task) taskSummaryJSON {
 	return taskSummaryJSON{ID: t.ID, State: t.State, Publisher: publisherJSON{t.PublisherHandle, t.Established, t.PublisherSuspended, recordShape(t.PublisherRecord)}, Title: t.Title, Brief: t.Brief,
 		Skills: t.Skills, Mode: t.Mode, Reward: t.Reward, MaxAccepted: t.MaxAccepted, MaxAttempts: t.MaxAttempts,
-		ClaimMinutes: t.ClaimMinutes, ReviewHours: t.ReviewHours, AutoAccept: t.AutoAccept, Deadline: deadlineOf(t), Evergreen: t.Evergreen, CreatedAt: t.CreatedAt,
+		ClaimMinutes: t.ClaimMinutes, ReviewHours: t.ReviewHours, AutoAccept: t.AutoAccept, Deadline: deadlineOf(t), Evergreen: t.Evergreen, CreatedAt: t.CreatedAt, HasProtected: t.Protected != nil,
 		Untrusted: []string{"title", "brief"}}
 }
 
@@ -213,6 +219,7 @@ func taskShape(s market.Snapshot, a market.Actor) taskJSON {
 	out := taskJSON{taskSummaryJSON: summary(s.Task), Payload: s.Payload, OutputSchema: s.OutputSchema, Rules: s.Rules,
 		Attachments: s.Attachments, Escrow: s.Escrow.Total(), Fee: s.Fee, SlotsLeft: s.Slots, SlotsFrozen: s.Frozen, DueAt: s.DueAt, PendingActions: []actionJSON{}}
 	out.Untrusted = []string{"title", "brief", "payload", "outputSchema", "rules", "attachments"}
+	out.ProtectedFields = protectedShape(s.Task)
 	if out.Rules == nil {
 		out.Rules = []market.Rule{}
 	}
@@ -225,6 +232,9 @@ func taskShape(s market.Snapshot, a market.Actor) taskJSON {
 		out.Claim = &claimJSON{ExpiresAt: s.Claim.ExpiresAt, Worker: partyJSON{s.Claim.WorkerHandle}}
 		if s.Claim.Worker == a.Account {
 			out.Claim.ClaimID, out.Claim.Epoch = s.Claim.ID, &s.Claim.Epoch
+			if s.Protected != nil {
+				out.Claim.ProtectedHash = s.Protected.Hash(s.ID)
+			}
 		}
 	}
 	if s.Delivery != nil && s.Delivery.State == market.DeliveryPending {

@@ -20,11 +20,7 @@ type transitionJSON struct {
 
 // showStates is the state machine that the rules run on.
 func (h *Handlers) showStates(*request) (answer, error) {
-	out := struct {
-		States      []stateJSON      `json:"states"`
-		Events      []market.Event   `json:"events"`
-		Transitions []transitionJSON `json:"transitions"`
-	}{Events: market.Events()}
+	out := machineJSON{Events: market.Events()}
 	for _, s := range market.States() {
 		out.States = append(out.States, stateJSON{s, s.Terminal()})
 	}
@@ -38,6 +34,13 @@ func (h *Handlers) showStates(*request) (answer, error) {
 	return answer{open: true, json: out, page: func(ctx context.Context) (views.Screen, error) {
 		return views.States(ctx), nil
 	}}, nil
+}
+
+// machineJSON is the whole machine.
+type machineJSON struct {
+	States      []stateJSON      `json:"states"`
+	Events      []market.Event   `json:"events"`
+	Transitions []transitionJSON `json:"transitions"`
 }
 
 type stateJSON struct {

@@ -86,12 +86,18 @@ func (h *Handlers) streamTask(r *request, w http.ResponseWriter, s market.Snapsh
 		case <-h.Done:
 			return nil
 		case <-beat.C:
+			if err := h.goesOn(ctx, r); err != nil {
+				return err
+			}
 			if err := out.send(": still here\n\n"); err != nil {
 				return err
 			}
 		case p := <-pulses:
 			if p == last {
 				continue
+			}
+			if err := h.goesOn(ctx, r); err != nil {
+				return err
 			}
 			event, err := h.taskEvent(ctx, r, s.ID, shown, last, p)
 			if err != nil {

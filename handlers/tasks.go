@@ -34,7 +34,9 @@ func (h *Handlers) listMarket(r *request) (answer, error) {
 		Query:     q.text("q"), Publisher: q.text("publisher"), Limit: q.limit(),
 	}
 	f.Mode = q.choice("mode", "", market.ModeExclusive, market.ModeOpen)
-	f.Protected = q.choice("hasProtected", "false", "true", "false") == "true"
+	if with := q.choice("hasProtected", "", "true", "false"); with != "" {
+		f.Protected = new(with == "true")
+	}
 	for _, s := range strings.FieldsFunc(strings.Join(r.echo.QueryParams()["skills"], ","), func(c rune) bool { return c == ',' || c == ' ' }) {
 		if !market.ValidSkill(s) {
 			q.fail("skills", "skill", nil)
@@ -104,13 +106,15 @@ func text(s *string) string {
 	return *s
 }
 
+// skillJSON is how much open work asks for a skill.
+type skillJSON struct {
+	Skill   string         `json:"skill"`
+	Open    int64          `json:"open"`
+	Offered market.Credits `json:"creditsOffered"`
+	Best    market.Credits `json:"bestReward"`
+}
+
 func (h *Handlers) listSkills(r *request) (answer, error) {
-	type skillJSON struct {
-		Skill   string         `json:"skill"`
-		Open    int64          `json:"open"`
-		Offered market.Credits `json:"creditsOffered"`
-		Best    market.Credits `json:"bestReward"`
-	}
 	skills, err := h.skills.get(r.ctx())
 	found := page(skills, len(skills), func(s market.SkillCount) skillJSON { return skillJSON(s) }, nil)
 	return answer{open: true, json: found, page: func(ctx context.Context) (views.Screen, error) {
@@ -122,12 +126,15 @@ func (h *Handlers) listSkills(r *request) (answer, error) {
 // showStats tells the size of the market, at most a few seconds old.
 func (h *Handlers) showStats(r *request) (answer, error) {
 	s, err := h.stats.get(r.ctx())
-	return answer{open: true, json: struct {
-		OpenTasks      int64          `json:"openTasks"`
-		CreditsOffered market.Credits `json:"creditsOffered"`
-		PaidTasks30d   int64          `json:"paidTasks30d"`
-		PaidCredits30d market.Credits `json:"paidCredits30d"`
-	}{s.OpenTasks, s.Offered, s.PaidTasks, s.Paid}}, err
+	return answer{open: true, json: statsJSON{s.OpenTasks, s.Offered, s.PaidTasks, s.Paid}}, err
+}
+
+// statsJSON is the size of the market.
+type statsJSON struct {
+	OpenTasks      int64          `json:"openTasks"`
+	CreditsOffered market.Credits `json:"creditsOffered"`
+	PaidTasks30d   int64          `json:"paidTasks30d"`
+	PaidCredits30d market.Credits `json:"paidCredits30d"`
 }
 
 // showMarketTask is the task as everybody may see it.
@@ -278,7 +285,7 @@ func (h *Handlers) listOwnTasks(r *request) (answer, error) {
 	if err := market.Invalid(q.bad); err != nil {
 		return answer{}, err
 	}
-	tasks, err := h.Store.OwnTasks(r.ctx(), r.actor.Account, role, state, id, limit+1)
+	tasks, err := h.Store.OwnTasks(r.ctx(), r.actor.Account, role, state, r.actor.Mandate, id, limit+1)
 	if err != nil {
 		return answer{}, err
 	}
@@ -318,11 +325,13 @@ func (h *Handlers) cancelTask(r *request) (answer, error) {
 func claimAnswer(status int, r *request) func(any) answer {
 	return func(v any) answer {
 		t := taskShape(v.(market.Snapshot), r.actor)
-		return answer{status: status, json: struct {
-			Task  taskJSON   `json:"task"`
-			Claim *claimJSON `json:"claim"`
-		}{t, t.Claim}}
+		return answer{status: status, json: claimedJSON{t, t.Claim}}
 	}
+}
+
+type claimedJSON struct {
+	Task  taskJSON   `json:"task"`
+	Claim *claimJSON `json:"claim"`
 }
 
 func (h *Handlers) claimTask(r *request) (answer, error) {

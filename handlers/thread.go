@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"guildhall/market"
 	"guildhall/store"
@@ -98,13 +97,7 @@ func (h *Handlers) postMessage(r *request) (answer, error) {
 
 // throttleTalk refuses an account that writes without a pause.
 func (h *Handlers) throttleTalk(r *request) error {
-	if !h.RateLimits {
-		return nil
-	}
-	if wait, ok := h.talk.allow(string(r.actor.Account), time.Now()); !ok {
-		return tooOften(wait)
-	}
-	return nil
+	return h.turn(r, h.talk, string(r.actor.Account))
 }
 
 // shownMessages is how many messages of a thread one page shows.

@@ -14,7 +14,9 @@ type (
 	ClaimID    string
 	DeliveryID string
 	KeyID      string
-	PayoutID   string
+	// FeedEventID names a line of an account's feed.
+	FeedEventID string
+	PayoutID    string
 )
 
 // AccountKind says what acts: a person or a program.
@@ -57,14 +59,18 @@ type Actor struct {
 	// State is whether the account may act, Reason why it may not.
 	State  AccountState
 	Reason string
+	// Mandate is the bundle that the actor acts through, nil for who acts for
+	// itself.
+	Mandate *Mandate
+	// PausedBy is the handle of the manager that has paused this agent, or "".
+	PausedBy string
+	// Agents are those that an operator manages, or did within PartyAfter.
+	Agents []AccountID
 }
 
-// OneParty reports whether two accounts count as one: these cannot work for,
-// accept or judge each other.
-func OneParty(a, b AccountID) bool { return a == b }
-
-// Worker reports whether the actor may claim and deliver: only programs do.
-func (a Actor) Worker() bool { return a.Kind == Agent }
+// Worker reports whether the actor may claim and deliver: only programs do,
+// agents and what acts for a human through a bundle.
+func (a Actor) Worker() bool { return a.Kind == Agent || a.Mandate != nil }
 
 // DefaultSkill is the skill of an agent or a task that names none.
 const DefaultSkill = "generalist"
@@ -102,6 +108,8 @@ type Registration struct {
 	// Email and Password are for humans only.
 	Email    string
 	Password string
+	// Lang is the language that a human registers in, "" for English.
+	Lang string
 }
 
 // Clean fills in defaults and returns what is wrong with the registration.

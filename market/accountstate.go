@@ -79,7 +79,7 @@ func reason(text string) (string, error) {
 // their own, and operators are not decided about while they have the role.
 func (f AccountFile) judgeable(a Actor) error {
 	switch {
-	case !a.Operator || OneParty(a.Account, f.ID) || f.Kind == Platform:
+	case !a.Operator || a.oneParty(f.ID) || f.Kind == Platform:
 		return ErrForbidden
 	case f.Operator:
 		return ErrOperatorAccount
@@ -143,7 +143,7 @@ func (f AccountFile) known(a Actor, why string, verified bool) (string, error) {
 	switch {
 	case err != nil:
 		return why, err
-	case !a.Operator || OneParty(a.Account, f.ID) || f.Kind == Platform:
+	case !a.Operator || a.oneParty(f.ID) || f.Kind == Platform:
 		return why, ErrForbidden
 	case (f.VerifiedAt != nil) != verified:
 		return why, ErrAlreadyDone
@@ -236,7 +236,7 @@ func (x *Adjustment) Clean() []FieldError {
 // has the funds: never more out of it than there is of the class. The reason
 // stands on the line that the owner reads.
 func (f AccountFile) Adjust(a Actor, x Adjustment, have Funds) (Transfer, error) {
-	if !a.Operator || OneParty(a.Account, f.ID) || f.Kind == Platform {
+	if !a.Operator || a.oneParty(f.ID) || f.Kind == Platform {
 		return Transfer{}, ErrForbidden
 	}
 	t := Transfer{Kind: TransferAdjustment, Debit: AdjustmentsAccount, Credit: WalletAccount(f.ID), Amount: Credits(x.Amount),

@@ -25,6 +25,9 @@ func (s Snapshot) PendingActions(a Actor) []Action {
 	if s.CanAppeal != nil {
 		add(&s.CanAppeal.By, s.CanAppeal.Delivery, "appeal")
 	}
+	if s.Secrets != nil {
+		s.Secrets.actions(own, s.Claim != nil && s.Claim.EndedAt == nil && s.Claim.Worker == a.Account, func(name string) { add(s.DueAt, "", name) })
+	}
 	switch {
 	case s.Evergreen:
 		if s.canOnboard(a) == nil && s.Attempts < s.MaxAttempts {
@@ -45,7 +48,7 @@ func (s Snapshot) PendingActions(a Actor) []Action {
 		}
 	case s.State == Open && own:
 		add(s.DueAt, "", "cancel")
-	case s.State == Open && a.Worker() && s.Attempts < s.MaxAttempts && !s.stopped():
+	case s.State == Open && a.Worker() && s.Attempts < s.MaxAttempts && !s.stopped() && !s.beyond(a):
 		add(s.DueAt, "", "claim")
 	case s.State == Claimed && s.Claim != nil && s.Claim.Worker == a.Account:
 		add(s.DueAt, "", "deliver", "renew", "release")
@@ -55,4 +58,18 @@ func (s Snapshot) PendingActions(a Actor) []Action {
 		add(s.DueAt, s.Delivery.ID, "withdraw")
 	}
 	return out
+}
+
+// actions are the publisher's or the holder's next steps about the protected
+// fields. A holder that was refused has none, and one that waits.
+func (x SecretStanding) actions(own, holds bool, add func(string)) {
+	switch {
+	case own && x.Waiting > 0:
+		add("decide_secrets")
+	case !holds:
+	case x.Asked == SecretGranted:
+		add("fetch_secrets")
+	case x.Asked == "" || x.Asked == SecretExpired || x.Asked == SecretStale:
+		add("request_secrets")
+	}
 }

@@ -221,7 +221,7 @@ func (s Snapshot) Decide(a Actor, d Decision, p Payment, now time.Time) (Change,
 	switch {
 	case !a.Operator || s.Delivery == nil || s.Case == nil:
 		return Change{}, ErrNotFound
-	case OneParty(a.Account, s.Publisher) || OneParty(a.Account, s.Delivery.Worker):
+	case a.oneParty(s.Publisher) || a.oneParty(s.Delivery.Worker):
 		return Change{}, ErrForbidden
 	}
 	if err := Invalid(d.Clean(s.Case.Kind, s.Reward)); err != nil {

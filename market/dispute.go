@@ -103,7 +103,7 @@ func (o Order) Settle(a Actor, r Remedy, note string, now time.Time) (Order, []T
 		return o, nil, err
 	}
 	switch {
-	case !a.Operator || OneParty(a.Account, o.Account):
+	case !a.Operator || a.oneParty(o.Account):
 		return o, nil, ErrForbidden
 	case !o.Dispute.Open():
 		return o, nil, ErrOrderDecided

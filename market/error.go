@@ -24,6 +24,7 @@ const (
 	KindInvalid
 	KindRateLimited
 	KindUnavailable
+	KindGone
 )
 
 // Error is a refusal that a caller can understand and act on. Its words live
@@ -109,6 +110,9 @@ var (
 	ErrUnsupportedMediaType  = sentinel(KindUnsupportedMedia, "unsupported_media_type")
 	ErrRateLimited           = sentinel(KindRateLimited, "rate_limited")
 	ErrCrossOrigin           = sentinel(KindForbidden, "cross_origin")
+	ErrTooManyWebhooks       = sentinel(KindConflict, "too_many_webhooks")
+	ErrWebhookDisabled       = sentinel(KindConflict, "webhook_disabled")
+	ErrCursorExpired         = sentinel(KindGone, "cursor_expired")
 	ErrUnavailable           = sentinel(KindUnavailable, "database_unavailable")
 	ErrStorageFull           = sentinel(KindUnavailable, "storage_full")
 	ErrFilesUnavailable      = sentinel(KindUnavailable, "files_unavailable")
@@ -172,8 +176,28 @@ var (
 	ErrScopeMissing          = sentinel(KindForbidden, "scope_missing")
 	ErrLastKey               = sentinel(KindConflict, "last_key")
 	ErrKeyEnded              = sentinel(KindConflict, "key_ended")
+	ErrLinkInvalid           = sentinel(KindConflict, "link_invalid")
+	ErrPasskey               = sentinel(KindForbidden, "passkey_refused")
+	ErrPasskeyLimit          = sentinel(KindConflict, "passkey_limit")
+	ErrPasskeysOff           = sentinel(KindConflict, "passkeys_off")
 	ErrKeyInURL              = sentinel(KindUnauthenticated, "key_in_url")
 	ErrPublisherSuspended    = sentinel(KindConflict, "publisher_suspended")
+	ErrSpendCapExceeded      = sentinel(KindForbidden, "spend_cap_exceeded")
+	ErrBundleLimited         = sentinel(KindForbidden, "bundle_limited")
+	ErrBundleEnded           = sentinel(KindConflict, "bundle_ended")
+	ErrTooManyKeys           = sentinel(KindConflict, "too_many_keys")
+	ErrTooManyBundles        = sentinel(KindConflict, "too_many_bundles")
+	ErrHandoffUnknown        = sentinel(KindNotFound, "handoff_unknown")
+	ErrHandoffExpired        = sentinel(KindConflict, "handoff_expired")
+	ErrHandoffUsed           = sentinel(KindConflict, "handoff_used")
+
+	ErrEncryptionKeyRequired = sentinel(KindPrecondition, "encryption_key_required")
+	ErrOwnKeyRequired        = sentinel(KindForbidden, "own_key_required")
+	ErrAccessNotGranted      = sentinel(KindForbidden, "access_not_granted")
+	ErrKeyRotated            = sentinel(KindConflict, "key_rotated")
+	ErrChallengeFailed       = sentinel(KindInvalid, "challenge_failed")
+	ErrRequestDecided        = sentinel(KindConflict, "request_decided")
+	ErrRevisionChanged       = sentinel(KindConflict, "revision_changed")
 )
 
 // Invalid returns ErrInvalid with the fields, or nil if there are none.

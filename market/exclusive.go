@@ -4,16 +4,28 @@ import "time"
 
 // The rules of exclusive mode: one worker at a time, by a claim.
 
+// beyond reports whether the task has protected fields that the actor could
+// never be given: they are encrypted to an account's own key, which who acts
+// through a bundle does not have.
+func (s Snapshot) beyond(a Actor) bool { return a.Mandate != nil && s.Protected != nil }
+
 // ClaimBy gives the open task to the worker for one lease.
 func (s Snapshot) ClaimBy(a Actor, id ClaimID, now time.Time) (Change, error) {
 	if err := a.admitted(); err != nil {
 		return Change{}, err
 	}
-	switch {
-	case !a.Worker():
+	if err := a.unpaused(); err != nil {
+		return Change{}, err
+	}
+	if !a.Worker() {
 		return Change{}, ErrForbidden
-	case OneParty(a.Account, s.Publisher):
-		return Change{}, ErrOwnTask
+	}
+	if err := s.stranger(a); err != nil {
+		return Change{}, err
+	}
+	switch {
+	case s.beyond(a):
+		return Change{}, ErrOwnKeyRequired
 	case s.Mode == ModeOpen:
 		return Change{}, ErrOpenMode
 	case s.State != Open || !now.Before(s.Deadline):
@@ -27,6 +39,9 @@ func (s Snapshot) ClaimBy(a Actor, id ClaimID, now time.Time) (Change, error) {
 	c.NewClaim = true
 	c.Snapshot.Claim = &Claim{ID: id, Task: s.ID, Worker: a.Account, WorkerHandle: a.Handle, Epoch: s.Epoch, ClaimedAt: now}
 	c.Snapshot.lease(now)
+	if s.Protected != nil {
+		c.Snapshot.Secrets = &SecretStanding{}
+	}
 	return c, nil
 }
 

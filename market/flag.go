@@ -144,7 +144,7 @@ func RaiseFlag(a Actor, id FlagID, about AccountFile, why string, now time.Time)
 	if err != nil {
 		return Flag{}, err
 	}
-	if !a.Operator || OneParty(a.Account, about.ID) || about.Kind == Platform {
+	if !a.Operator || a.oneParty(about.ID) || about.Kind == Platform {
 		return Flag{}, ErrForbidden
 	}
 	return Flag{ID: id, Account: about.ID, Handle: about.Handle, Kind: FlagOperator, Reason: why, RaisedBy: a.Handle, RaisedAt: now,
@@ -154,7 +154,7 @@ func RaiseFlag(a Actor, id FlagID, about AccountFile, why string, now time.Time)
 // Decide is an operator's decision, also on a flag that was extended or frozen
 // before. Once it is released, or lapsed, nothing is left to decide.
 func (f Flag) Decide(a Actor, d FlagDecision, now time.Time) (Flag, error) {
-	if !a.Operator || OneParty(a.Account, f.Account) {
+	if !a.Operator || a.oneParty(f.Account) {
 		return f, ErrForbidden
 	}
 	if err := Invalid(d.Clean()); err != nil {

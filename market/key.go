@@ -17,8 +17,9 @@ const (
 	OperatorKeyPrefix = "gho_"
 )
 
-// KeyPattern is what every key looks like, for scanners that look for leaks.
-const KeyPattern = `gh[ado]_[0-9A-Za-z]{36}`
+// KeyPattern is what every key, recovery grant and handoff code looks like, for
+// scanners that look for leaks.
+const KeyPattern = `gh[adhor]_[0-9A-Za-z]{36}`
 
 var keyPattern = regexp.MustCompile(KeyPattern)
 
@@ -76,11 +77,17 @@ func keySum(secret string) string {
 // WellFormedKey reports whether the key can be one of ours.
 func WellFormedKey(key string) bool {
 	for _, prefix := range []string{AgentKeyPrefix, DelegateKeyPrefix, OperatorKeyPrefix} {
-		if rest, ok := strings.CutPrefix(key, prefix); ok {
-			return len(rest) == secretSize+sumSize && strings.Trim(rest, base62) == "" && keySum(summed(prefix, rest[:secretSize])) == rest[secretSize:]
+		if strings.HasPrefix(key, prefix) {
+			return wellFormed(key, prefix)
 		}
 	}
 	return false
+}
+
+// wellFormed checks the checksum of what begins with the prefix.
+func wellFormed(key, prefix string) bool {
+	rest := key[len(prefix):]
+	return len(rest) == secretSize+sumSize && strings.Trim(rest, base62) == "" && keySum(summed(prefix, rest[:secretSize])) == rest[secretSize:]
 }
 
 // HashKey is the only form in which a key is stored.
@@ -92,14 +99,19 @@ func HashKey(key string) []byte {
 // KeyHint is the part of a key that may be shown: enough to tell keys apart.
 func KeyHint(key string) string { return key[:len(AgentKeyPrefix)+6] }
 
-// KeysIn finds the keys that stand in a text.
+// WellFormedHandoffCode reports whether the code can be one of ours.
+func WellFormedHandoffCode(code string) bool {
+	return strings.HasPrefix(code, HandoffPrefix) && wellFormed(code, HandoffPrefix)
+}
+
+// KeysIn finds the keys, recovery grants and handoff codes that stand in a text.
 func KeysIn(text string) []string {
 	if !strings.Contains(text, "gh") {
 		return nil
 	}
 	var found []string
 	for _, k := range keyPattern.FindAllString(text, -1) {
-		if WellFormedKey(k) {
+		if WellFormedKey(k) || WellFormedGrant(k) || WellFormedHandoffCode(k) {
 			found = append(found, k)
 		}
 	}

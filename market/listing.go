@@ -23,8 +23,9 @@ type Filter struct {
 	MaxReward int64  // 0: no bound
 	Query     string
 	Publisher string // a handle, or ""
-	// Protected keeps only tasks with protected fields.
-	Protected bool
+	// Protected wants only tasks with protected fields, or only those without;
+	// nil for both.
+	Protected *bool
 	Sort      Sort
 	After     *Position
 	Limit     int
@@ -34,7 +35,7 @@ type Filter struct {
 // the onboarding task: it is a page without a position before it, and the task
 // is nothing that was not asked for, but for its skill.
 func (f Filter) BeginsWith(t Task) bool {
-	return f.After == nil && f.Query == "" && !f.Protected && f.Mode != ModeExclusive &&
+	return f.After == nil && f.Query == "" && (f.Protected == nil || !*f.Protected) && f.Mode != ModeExclusive &&
 		(f.Publisher == "" || f.Publisher == t.PublisherHandle) &&
 		f.MinReward <= int64(t.Reward) && (f.MaxReward == 0 || f.MaxReward >= int64(t.Reward))
 }

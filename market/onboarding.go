@@ -137,6 +137,9 @@ func (s Snapshot) deliverEvergreen(d Delivery, p Payment, now time.Time) Change 
 // canOnboard returns an error unless the actor is an agent that has not done
 // the challenge yet.
 func (s Snapshot) canOnboard(a Actor) error {
+	if err := a.unpaused(); err != nil {
+		return err
+	}
 	switch {
 	case a.Kind != Agent:
 		return ErrForbidden

@@ -8,11 +8,16 @@ import "time"
 // first of them and the deadline.
 
 func (s Snapshot) canDeliverOpen(a Actor) error {
-	switch {
-	case !a.Worker():
+	if err := a.unpaused(); err != nil {
+		return err
+	}
+	if !a.Worker() {
 		return ErrForbidden
-	case OneParty(a.Account, s.Publisher):
-		return ErrOwnTask
+	}
+	if err := s.stranger(a); err != nil {
+		return err
+	}
+	switch {
 	case s.State != Open:
 		return ErrTaskNotOpen
 	case s.stopped():

@@ -95,7 +95,7 @@ func (c Change) decided(worker, publisher OutcomeKind) []Outcome {
 // outcomes makes one for each of the two whose kind is not "".
 func (c Change) outcomes(worker AccountID, ofWorker, ofPublisher OutcomeKind) []Outcome {
 	t := c.Snapshot.Task
-	if OneParty(worker, t.Publisher) {
+	if c.Snapshot.together(worker) {
 		return nil
 	}
 	out := []Outcome{{Account: worker, Role: RoleWorker, Kind: ofWorker, Counterparty: t.Publisher, Task: t.ID, Skills: t.Skills}}

@@ -330,7 +330,7 @@ func (o Order) Refuse(a Actor, reason string, now time.Time) (Order, Transfer, e
 
 func (o Order) decidable(a Actor) error {
 	switch {
-	case !a.Operator || OneParty(a.Account, o.Account):
+	case !a.Operator || a.oneParty(o.Account):
 		return ErrForbidden
 	case o.State != OrderPending:
 		return ErrOrderDecided
@@ -338,9 +338,8 @@ func (o Order) decidable(a Actor) error {
 	return nil
 }
 
-// Revealable says whether the owner may see the code now. Once it was shown,
-// the owner must prove again who asks.
-func (o Order) Revealable(a Actor, proven bool) error {
+// Revealable says whether the owner may see the code now.
+func (o Order) Revealable(a Actor) error {
 	switch {
 	case a.Account == "" || a.Account != o.Account:
 		return ErrNotFound
@@ -350,8 +349,6 @@ func (o Order) Revealable(a Actor, proven bool) error {
 		return ErrOrderRefused
 	case o.State == OrderRefunded:
 		return ErrOrderRefunded
-	case o.RevealedAt != nil && !proven:
-		return ErrReauthenticate
 	}
 	return nil
 }
@@ -409,6 +406,8 @@ const (
 	ActionVerified   = "account_verified"
 	ActionUnverified = "account_unverified"
 
+	ActionResetIssued = "account_reset_issued"
+
 	ActionCaseDecided     = "case_decided"
 	ActionReportDecided   = "report_decided"
 	ActionBooksRecomputed = "books_recomputed"
@@ -428,5 +427,5 @@ func AdminActions() []string {
 		ActionCodeReplaced, ActionOrderRefunded, ActionDisputeRejected, ActionCodesWithdrawn, ActionVouchersMade, ActionVouchersRevoked,
 		ActionCaseDecided, ActionReportDecided, ActionBooksRecomputed, ActionInvitationsMade, ActionInvitationsRevoked,
 		ActionAccountApproved, ActionAccountRefused, ActionAccountSuspended, ActionAccountUnsuspended, ActionWalletAdjusted,
-		ActionChallengeSet, ActionChallengeOff, ActionVerified, ActionUnverified, ActionFlagRaised, ActionFlagDecided}
+		ActionChallengeSet, ActionChallengeOff, ActionVerified, ActionUnverified, ActionFlagRaised, ActionFlagDecided, ActionResetIssued}
 }

@@ -109,17 +109,16 @@ func TestWhoSeesACode(t *testing.T) {
 	fresh := Order{Account: "p", State: OrderFulfilled}
 	seen := Order{Account: "p", State: OrderFulfilled, RevealedAt: &now, Reveals: 1}
 	for _, c := range []struct {
-		o      Order
-		by     Actor
-		proven bool
-		want   error
+		o    Order
+		by   Actor
+		want error
 	}{
-		{fresh, owner, false, nil}, {fresh, owner, true, nil}, {seen, owner, true, nil}, {seen, owner, false, ErrReauthenticate},
-		{fresh, Actor{Account: "j", Kind: Human, Operator: true}, true, ErrNotFound}, {Order{}, Actor{}, true, ErrNotFound},
-		{Order{Account: "p", State: OrderPending}, owner, true, ErrOrderPending}, {Order{Account: "p", State: OrderRefused}, owner, true, ErrOrderRefused},
+		{fresh, owner, nil}, {seen, owner, nil},
+		{fresh, Actor{Account: "j", Kind: Human, Operator: true}, ErrNotFound}, {Order{}, Actor{}, ErrNotFound},
+		{Order{Account: "p", State: OrderPending}, owner, ErrOrderPending}, {Order{Account: "p", State: OrderRefused}, owner, ErrOrderRefused},
 	} {
-		if err := c.o.Revealable(c.by, c.proven); !errors.Is(err, c.want) {
-			t.Errorf("%s of %q to %q, proven %v: got %v, want %v", c.o.State, c.o.Account, c.by.Account, c.proven, err, c.want)
+		if err := c.o.Revealable(c.by); !errors.Is(err, c.want) {
+			t.Errorf("%s of %q to %q: got %v, want %v", c.o.State, c.o.Account, c.by.Account, err, c.want)
 		}
 	}
 }

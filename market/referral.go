@@ -6,11 +6,12 @@ import "time"
 // where the operator names nothing else.
 const DefaultReferralBonus Credits = 100
 
-// EarnsReferral reports whether a delivery of the worker, paid in full by the
-// publisher, earns the worker's referrer its bonus: the three must be three
-// parties. Without a referrer it is false.
-func EarnsReferral(referrer, worker, publisher AccountID) bool {
-	return referrer != "" && !OneParty(referrer, publisher) && !OneParty(referrer, worker) && !OneParty(worker, publisher)
+// earnsReferral reports whether a delivery of the worker, paid in full by the
+// task's publisher, earns the worker's referrer its bonus: the three must be
+// three parties. Without a referrer it is false.
+func (s Snapshot) earnsReferral(worker AccountID) bool {
+	referrer, publisher := KinOf(s.Referrer, s.Principals.Referrer), KinOf(s.Publisher, s.Principals.Publisher)
+	return s.Referrer != "" && !OneParty(referrer, publisher) && !OneParty(referrer, KinOf(worker, s.Principals.Worker)) && !s.together(worker)
 }
 
 // Referrals sums up whom an account has invited.

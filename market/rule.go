@@ -123,6 +123,14 @@ func (r Rule) members() []member {
 	}
 }
 
+// CheckRules returns what is wrong with the shape of rules, with pointers as in
+// a task.
+func CheckRules(rules []Rule) []FieldError {
+	var p problems
+	p.rules(rules)
+	return p
+}
+
 // rules checks the shape of rules. Whether they compile is for package verify.
 func (p *problems) rules(rules []Rule) {
 	if len(rules) > MaxRules {

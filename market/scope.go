@@ -2,7 +2,6 @@ package market
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -47,7 +46,9 @@ func Permit(scopes []Scope, wanted ...Scope) error {
 const (
 	MaxKeyName   = 60
 	MaxKeyReason = 200
-	MaxKeyLife   = 2 * 366 * 24 * time.Hour
+	// MaxLiveKeys is how many keys of one account can be live at once.
+	MaxLiveKeys = 50
+	MaxKeyLife  = 2 * 366 * 24 * time.Hour
 	// KeyOverlap is for how long a rotated key goes on, at most MaxKeyOverlap.
 	KeyOverlap    = 24 * time.Hour
 	MaxKeyOverlap = 7 * 24 * time.Hour
@@ -86,13 +87,8 @@ func (d *KeyDraft) Clean(now time.Time) []FieldError {
 	if d.Scopes != nil && len(d.Scopes) == 0 {
 		p.add("/scopes", "required", nil)
 	}
-	for i, s := range d.Scopes {
-		if !slices.Contains(Scopes(), s) {
-			p.add("/scopes/"+strconv.Itoa(i), "choice", map[string]any{"Allowed": scopeNames()})
-		}
-	}
-	if d.Scopes != nil {
-		d.Scopes = slices.Compact(slices.Sorted(slices.Values(d.Scopes)))
+	if len(d.Scopes) > 0 {
+		p.scopes("/scopes", &d.Scopes)
 	}
 	if d.ExpiresAt != nil && (!d.ExpiresAt.After(now) || d.ExpiresAt.After(now.Add(MaxKeyLife))) {
 		p.add("/expiresAt", "key_expiry", nil)
@@ -146,7 +142,7 @@ func (k Key) Rotate(overlap time.Duration, now time.Time) (old Key, next KeyDraf
 func CheckKeyReason(reason string) []FieldError {
 	var p problems
 	p.text("/reason", reason, 0, MaxKeyReason)
-	if reason == RevokedInURL {
+	if reason == RevokedInURL || reason == RevokedRecovered {
 		p.add("/reason", "key_reason", nil)
 	}
 	return p

@@ -103,6 +103,11 @@ type Task struct {
 	// Evergreen is the platform's own onboarding task: no escrow, no clock, no
 	// end, paid out of what the platform grants.
 	Evergreen bool
+	// Bundle is what it was published through, "" for the publisher's own hand.
+	Bundle BundleID
+
+	// Protected is nil for a task without protected fields.
+	Protected *Protected
 
 	// Slots are the rewards that are not paid yet, Frozen those of them that
 	// operators' cases hold.
@@ -141,6 +146,7 @@ type Draft struct {
 	MaxAttempts  *int64
 	MaxAccepted  *int64
 	Deadline     *time.Time
+	Protected    *ProtectedDraft
 }
 
 // Cost is what publishing takes: for each slot the reward and the fee in basis
@@ -195,6 +201,7 @@ func (d *Draft) Clean(now time.Time) []FieldError {
 	p.hidden(d.Rules, d.Hidden)
 	p.attachments("/attachments", d.Attachments)
 	p.samples(d.Samples)
+	p.protected(d.Protected, d.Mode, now)
 	return p
 }
 

@@ -129,7 +129,7 @@ func (r TaskReport) Decide(a Actor, d ReportDecision, now time.Time) (TaskReport
 	switch {
 	case !a.Operator:
 		return r, ErrNotFound
-	case OneParty(a.Account, r.Publisher), r.Message != nil && OneParty(a.Account, r.Message.Author):
+	case a.oneParty(r.Publisher), r.Message != nil && a.oneParty(r.Message.Author):
 		return r, ErrForbidden
 	}
 	var p problems

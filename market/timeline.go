@@ -27,6 +27,7 @@ type CredentialKind string
 const (
 	ViaSession     CredentialKind = "session"
 	ViaKey         CredentialKind = "key"
+	ViaBundle      CredentialKind = "bundle"
 	ViaOperatorKey CredentialKind = "operator_key"
 )
 
@@ -39,8 +40,11 @@ type Credential struct {
 
 // KeyKind is the kind of the key that begins with the prefix.
 func KeyKind(prefix string) CredentialKind {
-	if strings.HasPrefix(prefix, OperatorKeyPrefix) {
+	switch {
+	case strings.HasPrefix(prefix, OperatorKeyPrefix):
 		return ViaOperatorKey
+	case strings.HasPrefix(prefix, DelegateKeyPrefix):
+		return ViaBundle
 	}
 	return ViaKey
 }

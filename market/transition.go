@@ -67,6 +67,8 @@ type Snapshot struct {
 	// Referrer invited the worker concerned and has had no bonus for it yet;
 	// else "".
 	Referrer AccountID
+	// Principals are the humans that those concerned belong to: OneParty.
+	Principals Principals
 	// Waivable are, in open mode, the actor's own rejections that can still
 	// be appealed, and Others all other live deliveries, Delivery in neither.
 	Waivable, Others Clocks
@@ -75,6 +77,17 @@ type Snapshot struct {
 	// CanAppeal is the actor's rejection that can be appealed, nil if there is
 	// none; filled in for showing.
 	CanAppeal *OpenAppeal
+	// Secrets is where the actor stands with the protected fields, nil if
+	// that was not looked up; filled in for showing.
+	Secrets *SecretStanding
+}
+
+// SecretStanding is what a party has to do about protected fields.
+type SecretStanding struct {
+	// Asked is the state of the holder's own request, "" before there is one.
+	Asked SecretState
+	// Waiting counts the requests that the publisher has yet to decide.
+	Waiting int
 }
 
 // OpenAppeal is a rejected delivery and until when it can be appealed.
@@ -136,6 +149,9 @@ type Change struct {
 	ResumeFrom *time.Time
 	// Secrets are those of a task that is published.
 	Secrets Secrets
+	// Sealed is the ciphertext of the protected fields of a task that is
+	// published, or "".
+	Sealed string
 	// Was is the state before, for the market's listing.
 	Was State
 }
@@ -146,6 +162,12 @@ func (s Snapshot) change(e Event) Change { return Change{Event: e, Snapshot: s, 
 // for each slot the reward and, on top, the fee in basis points of it.
 func Publish(a Actor, id TaskID, d Draft, feeBPS int, have Funds, now time.Time) (Change, error) {
 	if err := a.admitted(); err != nil {
+		return Change{}, err
+	}
+	if err := a.Mandate.Covers(id, d.Skills); err != nil {
+		return Change{}, err
+	}
+	if err := a.unpaused(); err != nil {
 		return Change{}, err
 	}
 	slots, fee := orDefault(d.MaxAccepted, 1), FeeOf(Credits(d.Reward), feeBPS)
@@ -162,7 +184,15 @@ func Publish(a Actor, id TaskID, d Draft, feeBPS int, have Funds, now time.Time)
 		MaxAttempts:  int(orDefault(d.MaxAttempts, DefaultMaxAttempts)),
 		MaxAccepted:  int(slots), Slots: int(slots), Deadline: *d.Deadline, CreatedAt: now, Escrow: split, DueAt: d.Deadline,
 	}
+	if a.Mandate != nil {
+		t.Bundle = a.Mandate.Bundle
+	}
 	c := Change{Event: EventPublished, Snapshot: Snapshot{Task: t}, Secrets: Secrets{Hidden: d.Hidden, Samples: d.Samples, Reports: d.Reports}}
+	if d.Protected != nil {
+		first := d.Protected.Protected
+		first.Revision = 1
+		c.Snapshot.Protected, c.Sealed = &first, d.Protected.Ciphertext
+	}
 	c.Transfers = transfers(TransferEscrow, split, "", Transfer{
 		Debit: WalletAccount(a.Account), Credit: EscrowAccount(id), Account: a.Account, Task: id})
 	return c, nil
@@ -172,6 +202,17 @@ func Publish(a Actor, id TaskID, d Draft, feeBPS int, have Funds, now time.Time)
 func (c *Change) refund(to State) {
 	c.giveBack(c.Snapshot.Escrow)
 	c.Snapshot.close(to)
+}
+
+// Returned is what comes back to the publisher with the change.
+func (c Change) Returned() Credits {
+	var sum Credits
+	for _, t := range c.Transfers {
+		if t.Kind == TransferRefund || t.Kind == TransferReversal {
+			sum += t.Amount
+		}
+	}
+	return sum
 }
 
 // giveBack moves funds of the escrow to the publisher.
@@ -223,7 +264,7 @@ func (c *Change) pay(d Delivery, amount Credits, by string, p Payment, now time.
 	c.giveBack(slot.minus(part).minus(fee))
 	s.Slots--
 	s.Delivery = &d
-	if amount == s.Reward && EarnsReferral(s.Referrer, d.Worker, s.Publisher) {
+	if amount == s.Reward && s.earnsReferral(d.Worker) {
 		c.Referrer, s.Referrer = s.Referrer, ""
 	}
 }
@@ -317,6 +358,9 @@ func (s Snapshot) Terminal() bool { return s.State.Terminal() }
 func (s Snapshot) Accept(a Actor, p Payment, now time.Time) (Change, error) {
 	if err := s.reviewer(a); err != nil {
 		return Change{}, err
+	}
+	if s.together(s.Delivery.Worker) { // only if they were bound in spite of it
+		return Change{}, ErrOneParty
 	}
 	if err := s.undecided(); err != nil {
 		return Change{}, err

@@ -129,6 +129,7 @@ func (w *world) commit(c Change) {
 	s := c.Snapshot
 	w.seen[c.Event]++
 	w.made[stepOf(c)] = true
+	w.checkNotices(c)
 	w.log = append(w.log, fmt.Sprintf("%s %s: %s → %s, escrow %+v, slots %d frozen %d, due %v", w.now.Format(time.RFC3339Nano), c.Event, c.Was, s.State, s.Escrow, s.Slots, s.Frozen, s.DueAt))
 	if err := c.Legal(); err != nil {
 		w.fail("%v", err)

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -43,6 +44,24 @@ func URL(name string) string {
 		return prefix + file
 	}
 	return prefix + name
+}
+
+// Digest is the SHA-256 of an asset in hex, as sha256sum prints it.
+func Digest(name string) string { return fmt.Sprintf("%x", digest(name)) }
+
+// Integrity is the digest as a script's integrity attribute has it: a browser
+// runs no other content under that name.
+func Integrity(name string) string {
+	sum := digest(name)
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func digest(name string) [sha256.Size]byte {
+	content, err := dist.ReadFile("dist/" + names[name])
+	if err != nil {
+		panic(err) // a name of the manifest, which go:embed has
+	}
+	return sha256.Sum256(content)
 }
 
 var types = map[string]string{

@@ -299,3 +299,18 @@ func TestScriptAndStylesKeepThePolicy(t *testing.T) {
 		}
 	}
 }
+
+// TestVaultIsInTheReleaseNotes: who does not trust the server compares the
+// script of the vault with them.
+func TestVaultIsInTheReleaseNotes(t *testing.T) {
+	notes, err := os.ReadFile("../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(notes), Digest("vault.js")) {
+		t.Errorf("CHANGELOG.md does not name the SHA-256 of vault.js, %s", Digest("vault.js"))
+	}
+	if content := read(t, get(t, "GET", URL("vault.js"))); fmt.Sprintf("%x", sha256.Sum256(content)) != Digest("vault.js") {
+		t.Error("another script is served than its digest says")
+	}
+}

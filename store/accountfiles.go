@@ -118,6 +118,13 @@ type judged struct {
 	transfers []market.Transfer
 }
 
+// judgedFeed is what the account is told of it. Why is on its pages.
+var judgedFeed = map[string]market.FeedType{
+	market.ActionAccountApproved: market.FeedAccountApproved, market.ActionAccountRefused: market.FeedAccountRefused,
+	market.ActionAccountSuspended: market.FeedAccountSuspended, market.ActionAccountUnsuspended: market.FeedAccountReinstated,
+	market.ActionVerified: market.FeedAccountVerified, market.ActionUnverified: market.FeedAccountUnverified,
+}
+
 // judgeAccount changes an account's state. Of two operators at once one
 // waits for the other here, and then the rule says what is left to do.
 func (s *Store) judgeAccount(ctx context.Context, by Caller, id market.AccountID, decide func(market.AccountFile, time.Time) (judged, error)) (market.AccountFile, error) {
@@ -144,6 +151,7 @@ func (s *Store) judgeAccount(ctx context.Context, by Caller, id market.AccountID
 			UPDATE accounts SET approved_at = $2, refused_at = $3, refusal = $4, suspended_at = $5, suspension = $6, verified_at = $7, established_at = $8 WHERE id = $1`,
 			string(id), j.file.ApprovedAt, j.file.RefusedAt, nullID(j.file.Refusal), j.file.SuspendedAt, nullID(j.file.Suspension), j.file.VerifiedAt, j.file.EstablishedAt)
 		b.log(by, j.action, string(id), j.reason, nil, now)
+		b.tell(id, judgedFeed[j.action], "", nil, now)
 		b.post(j.transfers, now)
 		return tx.SendBatch(ctx, &b.Batch).Close()
 	})
@@ -215,6 +223,7 @@ func (s *Store) AdjustWallet(ctx context.Context, by Caller, id market.AccountID
 			return x, err
 		}
 		b.log(by, market.ActionWalletAdjusted, string(id), x.Reason, map[string]any{"amount": x.Amount, "class": x.Class}, now)
+		b.tell(id, market.FeedWalletAdjusted, "", map[string]any{"amount": x.Amount, "class": x.Class}, now)
 		b.post([]market.Transfer{t}, now)
 		if err := s.commit(ctx, &b); !errors.Is(err, errFundsMoved) {
 			return x, err

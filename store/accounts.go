@@ -39,11 +39,17 @@ func (r accountRow) account() market.Account {
 // first API key, which is returned here and never again. It returns
 // market.ErrHandleTaken, market.ErrReferralUnknown, or what the mode of
 // registration refuses.
-func (s *Store) RegisterAgent(ctx context.Context, r market.Registration) (market.Account, string, error) {
+// A key that is offered has yet to be confirmed.
+func (s *Store) RegisterAgent(ctx context.Context, r market.Registration, offered ...OfferedKey) (market.Account, string, error) {
 	key := market.NewKey(market.AgentKeyPrefix)
 	a, err := s.register(ctx, r, s.opts.Registration, func(b *batch, a market.Account) {
 		b.Queue(`INSERT INTO api_keys (id, account_id, name, prefix, hash, created_at) VALUES ($1, $2, 'first', $3, $4, $5)`,
 			newID[market.KeyID](), a.ID, market.KeyHint(key), market.HashKey(key), a.CreatedAt)
+		for _, k := range offered {
+			if k.Recipient != "" {
+				b.newEncryptionKey(a.ID, k, a.CreatedAt)
+			}
+		}
 	})
 	return a, key, err
 }

@@ -44,7 +44,7 @@ type AuditReport struct {
 	Wallets   int64 `db:"wallets"`
 	Tasks     int64 `db:"tasks"`
 	// Sum is the total over all ledger accounts: 0 in whole books.
-	Sum int64 `db:"sum"`
+	Sum int64
 	// Days counts the days of the ledger that are sealed, and Seal is the hash
 	// of the last one: who keeps it elsewhere finds out if all were rewritten.
 	Days   int64
@@ -58,20 +58,24 @@ type AuditReport struct {
 const maxFindings = 1000
 
 // gatherBalances adds up what every transfer does to each ledger account and
-// class, once for all checks.
+// class, once for all balanceChecks: a part of one statement, for a table would
+// make the audit a transaction that writes, and all feeds wait for those.
 const gatherBalances = `
-	CREATE TEMP TABLE balance ON COMMIT DROP AS
-	SELECT account, class, sum(amount)::bigint AS amount
-	FROM (
-		SELECT debit AS account, debit_class AS class, -amount AS amount FROM transfers
-		UNION ALL
-		SELECT credit, credit_class, amount FROM transfers
-	) moved
-	GROUP BY account, class`
+	WITH balance AS MATERIALIZED (
+		SELECT account, class, sum(amount)::bigint AS amount
+		FROM (
+			SELECT debit AS account, debit_class AS class, -amount AS amount FROM transfers
+			UNION ALL
+			SELECT credit, credit_class, amount FROM transfers
+		) moved
+		GROUP BY account, class
+	)
+	SELECT 'zero_sum' AS part, 'zero_sum' AS check_name, 'ledger' AS subject, 0::bigint AS want, COALESCE(sum(amount), 0)::bigint AS got FROM balance`
 
 type auditCheck struct{ name, sql string }
 
-var auditChecks = []auditCheck{
+// balanceChecks look at the balances.
+var balanceChecks = []auditCheck{
 	// Wallets equal their entries, by class.
 	{"wallets", `SELECT 'wallet_' || x.class AS check_name, x.account AS subject,
 		COALESCE(b.amount, 0)::bigint AS want, x.amount AS got
@@ -96,9 +100,6 @@ var auditChecks = []auditCheck{
 	{"escrows_missing", `SELECT 'escrow_missing' AS check_name, b.account AS subject, b.amount AS want, 0::bigint AS got
 	FROM balance b
 	WHERE b.account LIKE 'escrow:%' AND NOT EXISTS (SELECT 1 FROM tasks t WHERE b.account = 'escrow:' || t.id)`},
-	// Live tasks hold the rewards of all unpaid slots, with their fees.
-	{"escrow_rewards", `SELECT 'escrow_reward' AS check_name, 'escrow:' || id AS subject, (reward + fee) * slots AS want, escrow_granted + escrow_earned AS got
-	FROM tasks WHERE due_at IS NOT NULL AND escrow_granted + escrow_earned <> (reward + fee) * slots`},
 	// Pending balances equal their payout rows.
 	{"pending", `SELECT 'pending_' || class AS check_name, account AS subject,
 		COALESCE(b.amount, 0)::bigint AS want, COALESCE(x.amount, 0)::bigint AS got
@@ -109,6 +110,21 @@ var auditChecks = []auditCheck{
 		WHERE y.state = 'pending' AND part.amount > 0 GROUP BY y.account_id, part.class
 	) x USING (account, class)
 	WHERE COALESCE(b.amount, 0) <> COALESCE(x.amount, 0)`},
+}
+
+var auditChecks = []auditCheck{
+	// What a bundle spent went into escrow and has not come back.
+	{"bundles", `SELECT 'bundle' AS check_name, 'bundle:' || b.id AS subject, COALESCE(x.amount, 0)::bigint AS want, b.spent AS got
+	FROM bundles b
+	LEFT JOIN (
+		SELECT t.bundle_id, sum(CASE y.kind WHEN 'escrow' THEN y.amount ELSE -y.amount END) AS amount
+		FROM tasks t JOIN transfers y ON y.account_id = t.publisher_id AND y.task_id = t.id AND y.kind IN ('escrow', 'refund', 'reversal')
+		WHERE t.bundle_id IS NOT NULL GROUP BY t.bundle_id
+	) x ON x.bundle_id = b.id
+	WHERE COALESCE(x.amount, 0) <> b.spent`},
+	// Live tasks hold the rewards of all unpaid slots, with their fees.
+	{"escrow_rewards", `SELECT 'escrow_reward' AS check_name, 'escrow:' || id AS subject, (reward + fee) * slots AS want, escrow_granted + escrow_earned AS got
+	FROM tasks WHERE due_at IS NOT NULL AND escrow_granted + escrow_earned <> (reward + fee) * slots`},
 	// A task paid, fees included, as much as it has slots used up, less what went
 	// back.
 	{"settlements", `SELECT 'settlement' AS check_name, 'task:' || t.id AS subject,
@@ -220,7 +236,7 @@ func (s *Store) Audit(ctx context.Context) (AuditReport, error) {
 	if err != nil {
 		return AuditReport{}, translate(err)
 	}
-	defer tx.Rollback() // the table of balances goes with it
+	defer tx.Rollback()
 	r, err := audit(ctx, tx)
 	return r, translate(err)
 }
@@ -302,21 +318,17 @@ func (s *Store) LastAudit(ctx context.Context) (last AuditRun, whole time.Time, 
 
 func audit(ctx context.Context, tx *sqlx.Tx) (AuditReport, error) {
 	var r AuditReport
-	for _, q := range []string{gatherBalances, `CREATE INDEX ON balance (account)`, `ANALYZE balance`} {
-		if _, err := tx.ExecContext(ctx, q); err != nil {
-			return r, err
-		}
-	}
-	err := tx.GetContext(ctx, &r, `
-		SELECT (SELECT count(*) FROM transfers) AS transfers, (SELECT count(*) FROM wallets) AS wallets,
-			(SELECT count(*) FROM tasks) AS tasks, COALESCE((SELECT sum(amount) FROM balance), 0)::bigint AS sum`)
-	if err != nil {
+	// The balances of all accounts are added up in memory.
+	if _, err := tx.ExecContext(ctx, `SET LOCAL work_mem = '64MB'`); err != nil {
 		return r, err
 	}
-	r.add("zero_sum", nil)
-	if r.Sum != 0 {
-		r.Checks[0].Findings = 1
-		r.Findings = append(r.Findings, Finding{Check: "zero_sum", Subject: "ledger", Got: r.Sum})
+	err := tx.GetContext(ctx, &r, `
+		SELECT (SELECT count(*) FROM transfers) AS transfers, (SELECT count(*) FROM wallets) AS wallets, (SELECT count(*) FROM tasks) AS tasks`)
+	if err == nil {
+		err = auditBalances(ctx, tx, &r)
+	}
+	if err != nil {
+		return r, err
 	}
 	for _, check := range auditChecks {
 		var found []Finding
@@ -328,6 +340,35 @@ func audit(ctx context.Context, tx *sqlx.Tx) (AuditReport, error) {
 	days, err := auditDays(ctx, tx, &r)
 	r.add("days", days)
 	return r, err
+}
+
+// auditBalances makes all balanceChecks in one statement.
+func auditBalances(ctx context.Context, tx *sqlx.Tx, r *AuditReport) error {
+	text := gatherBalances
+	for _, c := range balanceChecks {
+		text += ` UNION ALL (SELECT '` + c.name + `', f.check_name, f.subject, f.want, f.got FROM (` + c.sql + `) f ORDER BY f.subject LIMIT ` + strconv.Itoa(maxFindings) + `)`
+	}
+	var rows []struct {
+		Part string `db:"part"`
+		Finding
+	}
+	if err := tx.SelectContext(ctx, &rows, text); err != nil {
+		return err
+	}
+	found := map[string][]Finding{}
+	for _, row := range rows {
+		if row.Part == "zero_sum" {
+			if r.Sum = row.Got; r.Sum == 0 {
+				continue
+			}
+		}
+		found[row.Part] = append(found[row.Part], row.Finding)
+	}
+	r.add("zero_sum", found["zero_sum"])
+	for _, c := range balanceChecks {
+		r.add(c.name, found[c.name])
+	}
+	return nil
 }
 
 func (r *AuditReport) add(name string, found []Finding) {

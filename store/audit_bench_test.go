@@ -19,11 +19,11 @@ func BenchmarkAudit(b *testing.B) {
 	s := storetest.New(b)
 	exec(b, s, `
 		INSERT INTO accounts (id, kind, handle, display_name, referral_code, created_at)
-		SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'agent', 'bench-' || n, 'x', 'C' || n, now() FROM generate_series(0, 9999) n`)
+		SELECT ('00000000-0000-7000-8000-' || lpad((n + 10000)::text, 12, '0'))::uuid, 'agent', 'bench-' || n, 'x', 'C' || n, now() FROM generate_series(0, 9999) n`)
 	exec(b, s, `
 		INSERT INTO transfers (at, kind, debit, credit, amount, debit_class, credit_class, account_id, balance_after)
 		SELECT now() - interval '40 days' + interval '30 days' * n / $1::int, 'grant', 'platform:grants', 'wallet:' || a, 3, 'granted', 'granted', a, 3 * (1 + n / 10000)
-		FROM generate_series(0, $1::int - 1) n, LATERAL (SELECT ('00000000-0000-7000-8000-' || lpad((n % 10000)::text, 12, '0'))::uuid AS a) x
+		FROM generate_series(0, $1::int - 1) n, LATERAL (SELECT ('00000000-0000-7000-8000-' || lpad((n % 10000 + 10000)::text, 12, '0'))::uuid AS a) x
 		ORDER BY n`, lines)
 	exec(b, s, `INSERT INTO wallets (account_id, granted, earned) SELECT account_id, sum(amount), 0 FROM transfers GROUP BY 1`)
 	exec(b, s, `ANALYZE`)

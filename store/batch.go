@@ -8,10 +8,17 @@ import (
 	"sync"
 
 	"github.com/jackc/pgx/v5"
+
+	"guildhall/market"
 )
 
 // batch queues the statements of one transaction.
-type batch struct{ pgx.Batch }
+type batch struct {
+	pgx.Batch
+	// told are those whose feeds grow with it, toldMore that others' do too.
+	told     []market.AccountID
+	toldMore bool
+}
 
 // part is what a transition does to one table: a constant statement whose
 // parameters count from $1.
@@ -23,6 +30,9 @@ type part struct{ name, sql string }
 type effect struct {
 	parts []part
 	args  []any
+	// told are those whose feeds grow with it, toldMore that others' do too.
+	told     []market.AccountID
+	toldMore bool
 	// name is that of all parts in a row: it stands for the text.
 	name []byte
 }
@@ -70,7 +80,10 @@ func (e *effect) sql() string {
 	return whole
 }
 
-func (b *batch) effect(e effect) { b.Queue(e.sql(), e.args...) }
+func (b *batch) effect(e effect) {
+	b.Queue(e.sql(), e.args...)
+	b.told, b.toldMore = append(b.told, e.told...), b.toldMore || e.toldMore
+}
 
 // plain is v without its name: pgx finds out how to encode a named type by
 // failing first.

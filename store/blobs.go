@@ -79,6 +79,11 @@ func (s *Store) Upload(ctx context.Context, by market.Actor, content io.Reader, 
 	if err != nil || kept.Object != b.Object { // the content is there already
 		_ = s.deleteObject(ctx, b.Object)
 	}
+	if err == nil && by.Mandate != nil {
+		var q batch
+		q.acted(Caller{Actor: by}, market.BundleUploadedFile, "", s.now())
+		err = s.commit(ctx, &q)
+	}
 	return kept, err
 }
 
@@ -217,21 +222,23 @@ type blobRow struct {
 // case. Any other is market.ErrNotFound.
 func (s *Store) Blob(ctx context.Context, by market.Actor, sha256 string) (market.Blob, error) {
 	var row blobRow
+	tasks, skills := limits(by.Mandate)
 	err := s.db.GetContext(ctx, &row, `
 		SELECT `+blobColumns+`
 		FROM blobs b
 		WHERE b.sha256 = $1 AND (
-			EXISTS (SELECT 1 FROM uploads u WHERE u.sha256 = b.sha256 AND u.account_id = $2::uuid)
+			$4::uuid[] IS NULL AND $5::text[] IS NULL AND EXISTS (SELECT 1 FROM uploads u WHERE u.sha256 = b.sha256 AND u.account_id = $2::uuid)
 			OR EXISTS (
 				SELECT 1
 				FROM attachments a
 				JOIN tasks t ON t.id = a.task_id
 				LEFT JOIN deliveries d ON d.id = a.delivery_id
-				WHERE a.sha256 = b.sha256 AND (a.delivery_id IS NULL OR t.publisher_id = $2::uuid OR d.worker_id = $2::uuid
+				WHERE a.sha256 = b.sha256 AND ($4::uuid[] IS NULL OR t.id = ANY ($4)) AND ($5::text[] IS NULL OR t.skills <@ $5)
+					AND (a.delivery_id IS NULL OR t.publisher_id = $2::uuid OR d.worker_id = $2::uuid
 					OR $3 AND EXISTS (
 						SELECT 1 FROM cases k JOIN deliveries asked ON asked.id = k.delivery_id
 						WHERE k.task_id = t.id AND asked.worker_id = d.worker_id))))`,
-		sha256, nullID(by.Account), by.Operator)
+		sha256, nullID(by.Account), by.Operator, tasks, skills)
 	return market.Blob(row), translate(err)
 }
 

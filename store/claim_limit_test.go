@@ -31,7 +31,7 @@ func TestClaimsOfOneWorkerStayWithinItsLimit(t *testing.T) {
 		t.Fatalf("got %v, want 10 claims and 90 times claim_limit", got)
 	}
 	// Work that waits for its publisher is not held, and accepted work counts.
-	held, err := s.OwnTasks(t.Context(), worker.Account, market.RoleWorker, market.Claimed, "", 100)
+	held, err := s.OwnTasks(t.Context(), worker.Account, market.RoleWorker, market.Claimed, nil, "", 100)
 	if err != nil || len(held) != 10 {
 		t.Fatalf("the worker holds %d (%v), want 10", len(held), err)
 	}

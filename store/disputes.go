@@ -34,6 +34,10 @@ var remedyActions = map[market.Remedy]string{
 	market.RemedyReplaced: market.ActionCodeReplaced, market.RemedyRefunded: market.ActionOrderRefunded, market.RemedyRejected: market.ActionDisputeRejected,
 }
 
+var remedyFeed = map[market.Remedy]market.FeedType{
+	market.RemedyReplaced: market.FeedOrderReplaced, market.RemedyRefunded: market.FeedOrderRefunded, market.RemedyRejected: market.FeedDisputeRejected,
+}
+
 // SettleDispute decides about a code that is said to be bad: the order gets
 // another one, or all its credits back, or neither. A bad code is marked and
 // never ordered again. Of concurrent decisions one wins; the others get
@@ -62,6 +66,7 @@ func (s *Store) SettleDispute(ctx context.Context, by Caller, id market.OrderID,
 			UPDATE redemptions SET state = $2, remedy = $3, remedy_note = $4, settled_at = $5, settled_by = $6, revealed_at = $7, reveals = $8
 			WHERE id = $1`, string(id), string(o.State), string(d.Remedy), d.Note, now, string(by.Account), o.RevealedAt, o.Reveals)
 		b.log(by, remedyActions[r], string(id), d.Note, nil, now)
+		b.tell(o.Account, remedyFeed[r], "", map[string]any{"orderId": id}, now)
 		b.post(back, now)
 		return tx.SendBatch(ctx, &b.Batch).Close()
 	})

@@ -26,7 +26,7 @@ func disputed(t testing.TB, s *store.Store, judge, buyer store.Caller, tag strin
 		if _, err := s.ApproveOrder(t.Context(), judge, o.ID); err != nil {
 			t.Fatal(err)
 		}
-		if o, err = s.RevealOrder(t.Context(), buyer, o.ID, true); err != nil {
+		if o, err = s.RevealOrder(t.Context(), buyer, o.ID); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,7 +48,7 @@ func TestBadCodeIsReplaced(t *testing.T) {
 	if err != nil || after.State != market.OrderFulfilled || after.Reveals != 0 {
 		t.Fatalf("replaced: %+v, %v", after, err)
 	}
-	shown, err := s.RevealOrder(t.Context(), buyer, o.ID, false)
+	shown, err := s.RevealOrder(t.Context(), buyer, o.ID)
 	if err != nil || shown.Code != "CODE-1" || shown.Reveals != 1 || shown.Dispute.Note != "Sorry." || shown.Dispute.Settler != judge.Handle {
 		t.Errorf("the new code is %+v, %v", shown, err)
 	}
@@ -93,7 +93,7 @@ func TestNothingToReplaceWith(t *testing.T) {
 	if got := wallet(t, s, buyer).Redeemed; got != before-100 {
 		t.Errorf("%d redeemed before the refund of 100, %d after", before, got)
 	}
-	if _, err := s.RevealOrder(t.Context(), buyer, o.ID, true); !errors.Is(err, market.ErrOrderRefunded) {
+	if _, err := s.RevealOrder(t.Context(), buyer, o.ID); !errors.Is(err, market.ErrOrderRefunded) {
 		t.Errorf("revealing a refunded order: %v", err)
 	}
 	if _, err := s.Redeem(t.Context(), buyer, o.Good, 100, true); !errors.Is(err, market.ErrOutOfStock) {
@@ -113,7 +113,7 @@ func TestDisputeIsRejected(t *testing.T) {
 	if _, err := s.SettleDispute(t.Context(), judge, o.ID, market.RemedyRejected, "It was used by you."); err != nil {
 		t.Fatal(err)
 	}
-	if shown, err := s.RevealOrder(t.Context(), buyer, o.ID, true); err != nil || shown.Code != "CODE-0" || shown.Dispute.Note != "It was used by you." || left(t, s, o.Good) != 1 {
+	if shown, err := s.RevealOrder(t.Context(), buyer, o.ID); err != nil || shown.Code != "CODE-0" || shown.Dispute.Note != "It was used by you." || left(t, s, o.Good) != 1 {
 		t.Errorf("it left %+v, %v", shown, err)
 	}
 	balanced(t, s)
@@ -151,7 +151,7 @@ func TestRaceSettle(t *testing.T) {
 		won := make([]market.Remedy, 7)
 		got := race(7, func(i int) error {
 			if i == 6 {
-				if _, err := s.RevealOrder(t.Context(), buyer, o.ID, true); err != nil && !errors.Is(err, market.ErrOrderRefunded) {
+				if _, err := s.RevealOrder(t.Context(), buyer, o.ID); err != nil && !errors.Is(err, market.ErrOrderRefunded) {
 					t.Errorf("reveal: %v", err)
 				}
 				return market.ErrNotFound

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -41,7 +42,15 @@ var byConstraint = map[string]error{
 	"flags_live":                 market.ErrAlreadyDone,
 	"cases_once":                 market.ErrAlreadyDone,
 	"api_keys_replaces":          market.ErrAlreadyDone,
+	"passkeys_credential":        market.ErrAlreadyDone,
 	"goods_codes_good_fkey":      market.ErrNotFound,
+	"bindings_live":              market.ErrAgentBound,
+	"bind_codes_binding":         market.ErrBindCodeUsed,
+	"bind_codes_hash":            errRaceLost,
+
+	"protected_revisions_pkey": market.ErrRevisionChanged,
+	"secret_requests_live":     errRaceLost,
+	"encryption_keys_live":     market.ErrChallengeFailed,
 }
 
 // translate turns what the database says into errors that callers know.
@@ -72,6 +81,13 @@ func translate(err error) error {
 	case pg.Code == "GH006":
 		seconds, _ := strconv.Atoi(pg.Detail) // 0 if it were no number: try again at once
 		return market.TooOften(time.Duration(seconds) * time.Second)
+	case pg.Code == "GH007":
+		return market.ErrUnauthenticated
+	case pg.Code == "GH008":
+		left, _ := strconv.ParseInt(pg.Detail, 10, 64)
+		return market.ErrSpendCapExceeded.With(map[string]any{"Left": market.Credits(left)})
+	case strings.HasPrefix(pg.Code, "GH02"):
+		return boundRefusal(pg)
 	case pg.Code == "53100":
 		return errors.Join(market.ErrStorageFull, err)
 	case pg.Code[:2] == "57" || pg.Code[:2] == "08" || pg.Code == "53300":

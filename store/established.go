@@ -12,7 +12,8 @@ import (
 const establishEvery = time.Minute
 
 // establish marks who is established by now: for good, whatever comes later.
-// Others are counted by outcomes, which leave out an account's own party.
+// Others are counted by outcomes: none of its own party, also if they were
+// bound later, and all agents of one human as that human.
 func (s *Store) establish(ctx context.Context) error {
 	now, next := s.now(), s.establishNext.Load()
 	if now.Unix() < next || !s.establishNext.CompareAndSwap(next, now.Add(establishEvery).Unix()) {
@@ -21,8 +22,11 @@ func (s *Store) establish(ctx context.Context) error {
 	_, err := s.db.ExecContext(ctx, `
 		UPDATE accounts a SET established_at = $1
 		WHERE a.verified_at IS NOT NULL AND a.established_at IS NULL AND a.created_at <= $2 AND (
-			SELECT count(DISTINCT x.counterparty_id) FROM outcomes x
-			WHERE x.account_id = a.id AND x.kind IN ('accepted', 'silent', 'automatic')
+			SELECT count(DISTINCT COALESCE((SELECT p.human_id FROM principals p
+				WHERE p.agent_id = o.counterparty_id AND p.party_until > $1 ORDER BY p.bound DESC, p.id DESC LIMIT 1), o.counterparty_id))
+			FROM (SELECT DISTINCT x.counterparty_id FROM outcomes x
+				WHERE x.account_id = a.id AND x.kind IN ('accepted', 'silent', 'automatic')) o
+			WHERE NOT one_party(a.id, o.counterparty_id, $1)
 		) >= $3`, now, now.Add(-market.EstablishedAge), market.EstablishedOthers)
 	return translate(err)
 }

@@ -16,11 +16,47 @@ const flagEvery = time.Hour
 
 // paidPairs are who was paid by whom since $1, by what operators did not take
 // back.
-const paidPairs = `
-	paid AS MATERIALIZED (
+const (
+	paidPairs = pairs + `, paid AS (SELECT worker, publisher, credits, times FROM pairs)`
+	pairs     = `
+	pairs AS MATERIALIZED (
 		SELECT account_id AS worker, counterparty_id AS publisher, sum(amount)::bigint AS credits, count(*) AS times
 		FROM outcomes WHERE role = 'worker' AND kind = 'accepted' AND amount > 0 AND at > $1
 		GROUP BY account_id, counterparty_id
+	)`
+)
+
+// partyPairs are who was paid by which party, seen as the human that its agents
+// belonged to within what is looked at: who splits what it pays over its
+// agents is found all the same. Between those of one party it is the accounts
+// themselves, so that dealings of before are looked at as they were. Only pairs
+// that somebody bound is in are added up again: nearly all are not.
+const partyPairs = `
+	heads AS MATERIALIZED (
+		SELECT DISTINCT ON (agent_id) agent_id, human_id FROM principals
+		WHERE party_until > $1::timestamptz + interval '30 days' -- market.PartyAfter
+		ORDER BY agent_id, bound DESC, id DESC -- a manager stands before whoever gave it a bundle
+	), known AS MATERIALIZED (
+		SELECT agent_id AS id FROM heads UNION SELECT human_id FROM heads
+	), ` + pairs + `, paid AS MATERIALIZED (
+		SELECT worker, publisher, worker AS party, credits, times FROM pairs
+		WHERE worker NOT IN (SELECT id FROM known) AND publisher NOT IN (SELECT id FROM known)
+		UNION ALL
+		SELECT worker, publisher, party, sum(credits)::bigint, sum(times)::bigint
+		FROM (
+			SELECT x.worker, x.credits, x.times,
+				CASE WHEN h.one THEN x.publisher ELSE h.publisher END AS publisher,
+				CASE WHEN h.one THEN x.worker ELSE h.worker END AS party
+			FROM pairs x
+			LEFT JOIN heads w ON w.agent_id = x.worker
+			LEFT JOIN heads p ON p.agent_id = x.publisher
+			CROSS JOIN LATERAL (
+				SELECT COALESCE(w.human_id, x.worker) AS worker, COALESCE(p.human_id, x.publisher) AS publisher,
+					COALESCE(w.human_id, x.worker) = COALESCE(p.human_id, x.publisher) AS one
+			) h
+			WHERE x.worker IN (SELECT id FROM known) OR x.publisher IN (SELECT id FROM known)
+		) bound
+		GROUP BY worker, publisher, party
 	)`
 
 // atHome is true of networks that a whole site can be in: to share one says
@@ -37,19 +73,21 @@ type flagRule struct {
 // when it looks and as $2 and more the numbers of the rule.
 var flagRules = []flagRule{
 	{market.FlagCircular, `
-		WITH ` + paidPairs + `, big AS MATERIALIZED (SELECT * FROM paid WHERE credits >= $2)
+		WITH ` + partyPairs + `, big AS MATERIALIZED (SELECT * FROM paid WHERE credits >= $2)
 		SELECT x.worker AS account, jsonb_build_object('others', jsonb_build_array(a.handle), 'credits', LEAST(x.credits, y.credits)) AS evidence
-		FROM big x JOIN big y ON y.worker = x.publisher AND y.publisher = x.worker JOIN accounts a ON a.id = x.publisher
+		FROM big x JOIN big y ON y.party = x.publisher AND y.publisher = x.party JOIN accounts a ON a.id = x.publisher
 		UNION ALL
 		SELECT x.worker, jsonb_build_object('others', jsonb_build_array(a.handle, b.handle), 'credits', LEAST(x.credits, y.credits, z.credits))
-		FROM big x JOIN big y ON y.worker = x.publisher JOIN big z ON z.worker = y.publisher AND z.publisher = x.worker
+		FROM big x JOIN big y ON y.party = x.publisher JOIN big z ON z.party = y.publisher AND z.publisher = x.party
 		JOIN accounts a ON a.id = x.publisher JOIN accounts b ON b.id = y.publisher
-		WHERE y.publisher <> x.worker`, []any{market.FlagCredits}},
+		WHERE y.publisher <> x.party`, []any{market.FlagCredits}},
 	{market.FlagRelated, `
 		WITH ` + paidPairs + `
 		SELECT x.worker AS account, jsonb_build_object('others', jsonb_build_array(p.handle), 'credits', x.credits, 'network', w.registered_from::text) AS evidence
-		FROM paid x JOIN accounts w ON w.id = x.worker JOIN accounts p ON p.id = x.publisher AND p.registered_from = w.registered_from
-		WHERE x.credits >= $2 AND NOT ` + atHome, []any{market.FlagCredits}},
+		FROM paid x JOIN accounts w ON w.id = x.worker JOIN accounts p ON p.id = x.publisher
+		WHERE x.credits >= $2 AND NOT ` + atHome + ` AND (p.registered_from = w.registered_from OR EXISTS (
+			SELECT 1 FROM bundles b JOIN api_keys k ON k.bundle_id = b.id
+			WHERE b.account_id = p.id AND (b.redeemed_from <<= w.registered_from OR k.last_used_from <<= w.registered_from)))`, []any{market.FlagCredits}},
 	{market.FlagInstant, `
 		SELECT x.account_id AS account, jsonb_build_object('others', jsonb_build_array(p.handle), 'times', count(*), 'credits', sum(x.amount)) AS evidence
 		FROM outcomes x JOIN deliveries d ON d.id = x.delivery_id JOIN accounts p ON p.id = x.counterparty_id
@@ -57,7 +95,7 @@ var flagRules = []flagRule{
 			AND x.at < d.created_at + $2 * interval '1 second'
 		GROUP BY x.account_id, p.handle HAVING count(*) >= $3`, []any{market.InstantSeconds, market.InstantTimes}},
 	{market.FlagConcentration, `
-		WITH ` + paidPairs + `, of AS (
+		WITH ` + partyPairs + `, of AS (
 			SELECT *, sum(credits) OVER w AS whole, sum(times) OVER w AS deliveries FROM paid WINDOW w AS (PARTITION BY worker)
 		)
 		SELECT o.worker AS account, jsonb_build_object('others', jsonb_build_array(p.handle), 'credits', o.credits, 'of', o.whole, 'times', o.times) AS evidence
@@ -134,10 +172,10 @@ func raise(ctx context.Context, tx pgx.Tx, rule flagRule, now time.Time) error {
 	return tx.SendBatch(ctx, &b.Batch).Close()
 }
 
-// holdFlagged makes accounts' holds those of their flags.
+// holdFlagged makes accounts' holds those of their flags, and tells them.
 func (b *batch) holdFlagged(now time.Time) {
 	b.Queue(`
-		UPDATE accounts a SET held_until = h.until
+		WITH changed AS (UPDATE accounts a SET held_until = h.until
 		FROM (
 			SELECT x.id, max(f.hold_until) AS until
 			FROM (SELECT id FROM accounts WHERE held_until IS NOT NULL
@@ -145,7 +183,14 @@ func (b *batch) holdFlagged(now time.Time) {
 			LEFT JOIN flags f ON f.account_id = x.id AND f.hold_until > $1 AND (f.outcome IS NULL OR f.outcome IN ('extended', 'frozen'))
 			GROUP BY x.id
 		) h
-		WHERE a.id = h.id AND a.held_until IS DISTINCT FROM h.until`, now)
+		WHERE a.id = h.id AND a.held_until IS DISTINCT FROM h.until
+		RETURNING a.id, a.held_until)
+		INSERT INTO account_events (id, account_id, at, type, data)
+		SELECT feed_id($1), id, $1, CASE WHEN held_until IS NULL THEN $2 ELSE $3 END, 
+			CASE WHEN isfinite(held_until) THEN jsonb_build_object('until', to_char(held_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) ELSE '{}' END
+		FROM changed`,
+		now, string(market.FeedWalletReleased), string(market.FeedWalletHeld))
+	b.toldMore = true
 }
 
 // FlagState chooses flags.

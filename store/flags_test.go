@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -92,6 +93,16 @@ func TestRulesFlag(t *testing.T) {
 	kin := []store.Caller{agent(t, s), agent(t, s)}
 	livesAt(t, s, "203.0.113.0/24", kin...)
 	slowly(t, s, &c, kin[0], kin[1], 200)
+	front, hand := human(t, s), agent(t, s) // who took a bundle over without saying which agent it is
+	livesAt(t, s, "198.51.100.0/24", hand)
+	_, code, err := s.NewBundle(t.Context(), front, bundleDraft(func(d *market.BundleDraft) { d.WithKey = false }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := s.RedeemHandoff(t.Context(), code, "", netip.MustParseAddr("198.51.100.9")); err != nil {
+		t.Fatal(err)
+	}
+	slowly(t, s, &c, front, hand, 100)
 	home := []store.Caller{agent(t, s), agent(t, s)}
 	livesAt(t, s, "192.168.7.0/24", home...)
 	slowly(t, s, &c, home[0], home[1], 200)
@@ -111,7 +122,7 @@ func TestRulesFlag(t *testing.T) {
 		want string
 	}{
 		"honest": {honest, "[]"}, "their publisher": {shop, "[]"}, "two": {two[0], "[circular]"}, "the other of two": {two[1], "[circular]"},
-		"three": {three[2], "[circular]"}, "little": {little[0], "[]"}, "kin": {kin[1], "[related]"}, "the kin who pays": {kin[0], "[]"}, "at home": {home[1], "[]"},
+		"three": {three[2], "[circular]"}, "little": {little[0], "[]"}, "kin": {kin[1], "[related]"}, "the kin who pays": {kin[0], "[]"}, "holder of a bundle": {hand, "[related]"}, "at home": {home[1], "[]"},
 		"quick": {quick[1], "[instant]"}, "the patron's": {patron[2], "[concentration]"},
 	} {
 		if got := flagged(t, s, x.who); got != x.want {

@@ -20,6 +20,9 @@ func (s *Store) inTx(ctx context.Context, f func(pgx.Tx) error) error {
 			break
 		}
 	}
+	if err == nil {
+		s.hub.ring(nil, true) // whoever was told something
+	}
 	return translate(err)
 }
 
@@ -237,12 +240,16 @@ func (s *Store) knownCodes(ctx context.Context, tx pgx.Tx, codes []market.Stock)
 	return known, err
 }
 
-// CheckKeys fails if a stored code was sealed with a key that is not there.
+// CheckKeys fails if something stored was sealed with a key that is not there.
 func (s *Store) CheckKeys(ctx context.Context) error {
 	var missing []string
-	err := s.db.SelectContext(ctx, &missing, `SELECT DISTINCT key_id FROM goods_codes WHERE NOT (key_id = ANY ($1)) LIMIT 10`, s.opts.Vault.ids())
+	err := s.db.SelectContext(ctx, &missing, `
+		SELECT key_id FROM (
+			SELECT key_id FROM goods_codes UNION SELECT key_id FROM second_factors UNION SELECT key_id FROM mails WHERE key_id IS NOT NULL
+			UNION SELECT key_id FROM webhooks UNION SELECT old_key_id FROM webhooks WHERE old_key_id IS NOT NULL
+		) used WHERE NOT (key_id = ANY ($1)) LIMIT 10`, s.opts.Vault.ids())
 	if err == nil && len(missing) > 0 {
-		return fmt.Errorf("codes are sealed with secret keys that are missing here: %v", missing)
+		return fmt.Errorf("codes, second factors or mails are sealed with secret keys that are missing here: %v", missing)
 	}
 	return translate(err)
 }
@@ -250,7 +257,7 @@ func (s *Store) CheckKeys(ctx context.Context) error {
 // rekeyBatch is how many codes one transaction of a rotation seals anew.
 const rekeyBatch = 500
 
-// Rekey seals all codes anew that are not under the vault's first key, after
+// Rekey seals all codes, second factors and mails anew that are not under the vault's first key, after
 // begin has put a new one there, and calls end when none is left under another.
 // It can be repeated after it was interrupted. Imports wait for it.
 func (s *Store) Rekey(ctx context.Context, begin, end func() error) (done int, err error) {
@@ -265,6 +272,9 @@ func (s *Store) Rekey(ctx context.Context, begin, end func() error) (done int, e
 		for {
 			n := 0
 			err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) (err error) { n, err = s.rekeyBatch(ctx, tx); return err })
+			if n == 0 && err == nil {
+				err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) (err error) { n, err = s.rekeyWebhooks(ctx, tx); return err })
+			}
 			done += n
 			if err != nil && !transient(err) {
 				return err
@@ -293,8 +303,11 @@ func (s *Store) rekeyBatch(ctx context.Context, tx pgx.Tx) (int, error) {
 	old, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (x row, err error) {
 		return x, r.Scan(&x.id, &x.good, &x.text, &x.nonce, &x.key)
 	})
-	if err != nil || len(old) == 0 {
+	if err != nil {
 		return 0, err
+	}
+	if len(old) == 0 {
+		return s.rekeyTexts(ctx, tx)
 	}
 	var ids []string
 	var texts, nonces, prints [][]byte

@@ -94,7 +94,7 @@ func TestCodesAreSealed(t *testing.T) {
 	} {
 		exec(t, s, `CREATE TABLE IF NOT EXISTS kept AS SELECT * FROM goods_codes`)
 		exec(t, s, q, string(theirs.ID), string(mine.ID))
-		o, err := s.RevealOrder(t.Context(), thief, theirs.ID, true)
+		o, err := s.RevealOrder(t.Context(), thief, theirs.ID)
 		if !errors.Is(err, store.ErrVault) || !errors.Is(err, market.ErrCodeUnreadable) || o.Code != "" {
 			t.Errorf("%s: got %q, %v", name, o.Code, err)
 		}
@@ -103,7 +103,7 @@ func TestCodesAreSealed(t *testing.T) {
 		}
 		exec(t, s, `UPDATE goods_codes c SET sealed = k.sealed, nonce = k.nonce, key_id = k.key_id FROM kept k WHERE k.id = c.id`)
 	}
-	if o, err := s.RevealOrder(t.Context(), thief, theirs.ID, true); err != nil || o.Code != "CANARY-1" {
+	if o, err := s.RevealOrder(t.Context(), thief, theirs.ID); err != nil || o.Code != "CANARY-1" {
 		t.Errorf("restored: %q, %v", o.Code, err)
 	}
 	// What cannot be read is not sold.
@@ -178,7 +178,7 @@ func TestRekey(t *testing.T) {
 	if err := s.DB().Select(&names, `SELECT DISTINCT key_id FROM goods_codes`); err != nil || len(names) != 1 {
 		t.Errorf("the codes are under %v, %v", names, err)
 	}
-	if again, err := server.RevealOrder(t.Context(), buyer, o.ID, true); err != nil || again.Code != o.Code {
+	if again, err := server.RevealOrder(t.Context(), buyer, o.ID); err != nil || again.Code != o.Code {
 		t.Errorf("afterwards the code is %q, %v", again.Code, err)
 	}
 	if n, err := s.Rekey(t.Context(), func() error { return nil }, func() error { return nil }); err != nil || n != 0 {

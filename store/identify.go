@@ -21,7 +21,7 @@ type seen struct {
 }
 
 const (
-	holderColumns = `k.id, k.scopes, k.account_id, a.kind, a.handle, a.operator, ` + stateColumns + `, w.granted, w.earned`
+	holderColumns = `k.id, k.scopes, k.account_id, a.kind, a.handle, a.operator, ` + stateColumns + `, ` + actorColumns + `, w.granted, w.earned, k.bundle_id, b.tasks, b.skills`
 	selectHolder  = `SELECT ` + holderColumns + holderFrom
 	// selectClaimant reads besides what a claim of the holder is judged by.
 	selectClaimant = `SELECT ` + holderColumns + `, ` + workloadColumns + holderFrom
@@ -31,6 +31,7 @@ const holderFrom = `
 	FROM api_keys k
 	JOIN accounts a ON a.id = k.account_id
 	JOIN wallets w ON w.account_id = k.account_id
+	LEFT JOIN bundles b ON b.id = k.bundle_id
 	WHERE k.hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)`
 
 // workloadColumns are those of market.Workload of the account a, at the time $2.
@@ -96,17 +97,24 @@ func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, deli
 		}
 		b.Queue(holder, hash, s.now())
 		if wanted {
-			b.Queue(snapshot, nullID(delivery), nil, hash, false, string(id))
+			b.Queue(snapshot, nullID(delivery), nil, hash, false, string(id), s.now())
 		}
 		found := c.SendBatch(ctx, &b)
 		defer found.Close()
 		var funds market.Funds
-		targets := []any{&by.Key, &by.Scopes, &by.Account, &by.Kind, &by.Handle, &by.Operator, &by.State, &by.Reason, &funds.Granted, &funds.Earned}
+		var bundle *market.BundleID
+		var mandate market.Mandate
+		targets := []any{&by.Key, &by.Scopes, &by.Account, &by.Kind, &by.Handle, &by.Operator, &by.State, &by.Reason, &by.PausedBy, &by.Agents, &funds.Granted, &funds.Earned,
+			&bundle, &mandate.Tasks, &mandate.Skills}
 		if why == ForClaim {
 			targets = append(targets, workloadTargets(&load)...)
 		}
 		if err := found.QueryRow().Scan(targets...); err != nil {
 			return err
+		}
+		if bundle != nil {
+			mandate.Bundle = *bundle
+			by.Mandate = &mandate
 		}
 		by.Operator = by.Operator && strings.HasPrefix(key, market.OperatorKeyPrefix)
 		by.seen = seen{funds: &funds, delivery: delivery}
@@ -128,6 +136,9 @@ func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, deli
 		return Caller{}, market.ErrUnauthenticated
 	}
 	if err == nil && by.State == market.AccountSuspended {
+		if by.Mandate != nil {
+			by.Reason = "" // the owner's to know
+		}
 		return Caller{}, market.Suspended(by.Reason)
 	}
 	return by, err

@@ -27,17 +27,55 @@ func (s *Store) Keys(ctx context.Context, id market.AccountID, before market.Key
 		ORDER BY k.id DESC LIMIT $3`, []any{string(id), nullID(before), limit})
 }
 
-// NewKey makes an API key, returned here and never again.
+// NewKey makes an API key, returned here and never again. An account with
+// market.MaxLiveKeys of them gets market.ErrTooManyKeys.
 func (s *Store) NewKey(ctx context.Context, by Caller, d market.KeyDraft) (market.Key, string, error) {
-	now, text := s.now(), market.NewKey(market.AgentKeyPrefix)
-	k := draftedKey(d, text, now)
-	var b batch
-	if err := b.once(by, k, now); err != nil {
-		return k, "", err
-	}
-	b.Queue(insertKey, keyArgs(by.Account, k, text, "")...)
-	return k, text, s.commit(ctx, &b)
+	text := market.NewKey(market.AgentKeyPrefix)
+	var k market.Key
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		now := s.now()
+		if _, err := tx.Exec(ctx, lockAccount, string(by.Account)); err != nil {
+			return err
+		}
+		if err := roomForKey(ctx, tx, by.Account, "", now); err != nil {
+			return err
+		}
+		k = draftedKey(d, text, now)
+		var b batch
+		if err := b.once(by, k, now); err != nil {
+			return err
+		}
+		b.stillOpen(by, now)
+		b.Queue(insertKey, keyArgs(by.Account, k, text, "")...)
+		return tx.SendBatch(ctx, &b.Batch).Close()
+	})
+	return k, text, translate(err)
 }
+
+// roomForKey refuses one more live key beside all but the one that ends now.
+func roomForKey(ctx context.Context, tx pgx.Tx, account market.AccountID, ending market.KeyID, now time.Time) error {
+	var live int
+	err := tx.QueryRow(ctx, `
+		SELECT count(*) FROM api_keys
+		WHERE account_id = $1 AND prefix LIKE 'gha\_%' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND id IS DISTINCT FROM $3::uuid`,
+		string(account), now, nullID(ending)).Scan(&live)
+	if err == nil && live >= market.MaxLiveKeys {
+		err = market.ErrTooManyKeys.With(map[string]any{"Max": market.MaxLiveKeys})
+	}
+	return err
+}
+
+// stillOpen queues to refuse the caller whose key has ended meanwhile, and to
+// let it end only after the transaction. Browser sessions have none.
+func (b *batch) stillOpen(by Caller, now time.Time) {
+	if by.Key != "" {
+		b.Queue(`SELECT begin_key($1, $2, $3)`, string(by.Account), string(by.Key), now)
+	}
+}
+
+// lockAccount lets one decision about an account's credentials wait for
+// another.
+const lockAccount = `SELECT 1 FROM accounts WHERE id = $1 FOR NO KEY UPDATE`
 
 const insertKey = `
 	INSERT INTO api_keys (id, account_id, name, prefix, hash, scopes, created_at, expires_at, replaces)
@@ -84,7 +122,7 @@ func (s *Store) RevokeKey(ctx context.Context, by Caller, id market.KeyID, reaso
 // lockKey reads a key of the account. The account's row is locked first, so
 // that of two keys that are each other's last only one goes.
 func lockKey(ctx context.Context, tx pgx.Tx, account market.AccountID, id market.KeyID) (k market.Key, err error) {
-	if _, err := tx.Exec(ctx, `SELECT 1 FROM accounts WHERE id = $1 FOR NO KEY UPDATE`, string(account)); err != nil {
+	if _, err := tx.Exec(ctx, lockAccount, string(account)); err != nil {
 		return k, err
 	}
 	err = tx.QueryRow(ctx, `SELECT `+keyColumns+` FROM api_keys k WHERE k.id = $1 AND k.account_id = $2 AND k.prefix LIKE 'gha\_%' FOR UPDATE`,
@@ -94,7 +132,8 @@ func lockKey(ctx context.Context, tx pgx.Tx, account market.AccountID, id market
 
 // RotateKey makes a key in the place of another, which goes on for the
 // overlap. The new one is returned here and never again. A key is rotated
-// once; then it is market.ErrAlreadyDone.
+// once; then it is market.ErrAlreadyDone. An account with market.MaxLiveKeys
+// of them rotates without an overlap, else it gets market.ErrTooManyKeys.
 func (s *Store) RotateKey(ctx context.Context, by Caller, id market.KeyID, overlap time.Duration) (market.Key, string, error) {
 	text := market.NewKey(market.AgentKeyPrefix)
 	var k market.Key
@@ -106,6 +145,13 @@ func (s *Store) RotateKey(ctx context.Context, by Caller, id market.KeyID, overl
 		}
 		old, draft, err := old.Rotate(overlap, now)
 		if err != nil {
+			return err
+		}
+		var ending market.KeyID
+		if !old.ExpiresAt.After(now) {
+			ending = id
+		}
+		if err := roomForKey(ctx, tx, by.Account, ending, now); err != nil {
 			return err
 		}
 		k = draftedKey(draft, text, now)
@@ -120,40 +166,72 @@ func (s *Store) RotateKey(ctx context.Context, by Caller, id market.KeyID, overl
 	return k, text, translate(err)
 }
 
-// RevokeLeaked ends the keys that came where logs have them, whosever they
-// are and even if they are the last.
-func (s *Store) RevokeLeaked(ctx context.Context, keys []string) error {
-	hashes := make([][]byte, len(keys))
-	for i, k := range keys {
-		hashes[i] = market.HashKey(k)
-	}
-	_, err := s.db.ExecContext(ctx, `UPDATE api_keys SET revoked_at = $2, revoked_reason = $3 WHERE hash = ANY($1) AND revoked_at IS NULL`,
-		hashes, s.now(), market.RevokedInURL)
-	return translate(err)
-}
-
-// KeyUse is when and where a key was used last.
-type KeyUse struct {
+// Use is when and where a key or a session was used last.
+type Use struct {
 	At   time.Time
 	From netip.Addr
+	// Count is how often, where that is counted: of the keys of bundles.
+	Count int64
 }
 
-// NoteKeyUses writes uses down, each key's at most once a minute.
-func (s *Store) NoteKeyUses(ctx context.Context, uses map[market.KeyID]KeyUse) error {
+// NoteKeyUses writes uses down, those that are not counted at most once a
+// minute and key.
+func (s *Store) NoteKeyUses(ctx context.Context, uses map[market.KeyID]Use) error {
+	return noteUses(ctx, s, uses, `
+		UPDATE api_keys k SET last_used_at = u.at, last_used_from = NULLIF(u.address, '')::inet, requests = k.requests + u.count
+		FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::bigint[]) u (id, at, address, count)
+		WHERE k.id = u.id AND (u.count > 0 OR k.last_used_at IS NULL OR k.last_used_at <= u.at - interval '1 minute')`)
+}
+
+// noteUses runs the statement with the ids, times, addresses and counts of the
+// uses.
+func noteUses[ID ~string](ctx context.Context, s *Store, uses map[ID]Use, update string) error {
 	var ids, from []string
 	var at []time.Time
+	var counts []int64
 	for id, u := range uses {
 		address := ""
 		if u.From.IsValid() {
 			address = u.From.WithZone("").String()
 		}
 		ids, at, from = append(ids, string(id)), append(at, u.At), append(from, address)
+		counts = append(counts, u.Count)
 	}
 	return s.onConn(ctx, func(c *pgx.Conn) error {
-		_, err := c.Exec(ctx, `
-			UPDATE api_keys k SET last_used_at = u.at, last_used_from = NULLIF(u.address, '')::inet
-			FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) u (id, at, address)
-			WHERE k.id = u.id AND (k.last_used_at IS NULL OR k.last_used_at <= u.at - interval '1 minute')`, ids, at, from)
+		_, err := c.Exec(ctx, update, ids, at, from, counts)
 		return err
 	})
+}
+
+// Reach is what a key opens: its scopes, and whether its bundle covers some
+// tasks only.
+type Reach struct {
+	Scopes  []market.Scope
+	Limited bool
+}
+
+// LiveKeys are what those of the keys open that still open something, and
+// whose account is not suspended.
+func (s *Store) LiveKeys(ctx context.Context, ids []market.KeyID) (map[market.KeyID]Reach, error) {
+	live, names := make(map[market.KeyID]Reach, len(ids)), make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = string(id)
+	}
+	err := s.read(ctx, func(c *pgx.Conn) error {
+		rows, err := c.Query(ctx, `
+			SELECT k.id, k.scopes, b.tasks IS NOT NULL OR b.skills IS NOT NULL
+			FROM api_keys k JOIN accounts a ON a.id = k.account_id LEFT JOIN bundles b ON b.id = k.bundle_id
+			WHERE k.id = ANY ($1::uuid[]) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2) AND a.state <> 'suspended'`, names, s.now())
+		if err != nil {
+			return err
+		}
+		var id market.KeyID
+		var reach Reach
+		_, err = pgx.ForEachRow(rows, []any{&id, &reach.Scopes, &reach.Limited}, func() error {
+			live[id], reach = reach, Reach{}
+			return nil
+		})
+		return err
+	})
+	return live, translate(err)
 }

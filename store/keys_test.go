@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"sync"
@@ -57,7 +58,7 @@ func TestKeysEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RevokeLeaked(t.Context(), []string{leaked, market.NewKey(market.AgentKeyPrefix)}); err != nil || opens(leaked) {
+	if err := s.RevokeLeaked(t.Context(), []string{leaked, market.NewKey(market.AgentKeyPrefix)}, netip.Addr{}); err != nil || opens(leaked) {
 		t.Errorf("a leaked key opens, %v", err)
 	}
 	if all, err = s.Keys(t.Context(), by.Account, "", 1); err != nil || all[0].ID != d.ID || all[0].RevokedReason != market.RevokedInURL {
@@ -83,7 +84,7 @@ func TestNoteKeyUses(t *testing.T) {
 		from string
 		want string
 	}{{at, "192.0.2.7", "192.0.2.7"}, {at.Add(59 * time.Second), "192.0.2.8", "192.0.2.7"}, {at.Add(time.Minute), "fe80::1%eth0", "fe80::1"}} {
-		if err := s.NoteKeyUses(t.Context(), map[market.KeyID]store.KeyUse{k.ID: {At: u.at, From: netip.MustParseAddr(u.from)}}); err != nil {
+		if err := s.NoteKeyUses(t.Context(), map[market.KeyID]store.Use{k.ID: {At: u.at, From: netip.MustParseAddr(u.from)}}); err != nil {
 			t.Fatal(err)
 		}
 		all, err := s.Keys(t.Context(), by.Account, "", 1)
@@ -126,5 +127,19 @@ func TestRaceLastKey(t *testing.T) {
 		if kept != 1 {
 			t.Errorf("%d keys are kept, want 1", kept)
 		}
+	}
+}
+
+// TestRaceNewKeys makes keys at once up to the most that an account has.
+func TestRaceNewKeys(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	by := agent(t, s) // with one key
+	got := race(market.MaxLiveKeys+10, func(int) error {
+		_, _, err := s.NewKey(context.Background(), by, market.KeyDraft{Name: "x"})
+		return err
+	})
+	if got["ok"] != market.MaxLiveKeys-1 || got["too_many_keys"] != 11 {
+		t.Errorf("got %v, want %d keys more", got, market.MaxLiveKeys-1)
 	}
 }

@@ -97,7 +97,7 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 			FOR UPDATE SKIP LOCKED
 		), done AS (
 			UPDATE payouts p SET state = 'available' FROM due WHERE p.id = due.id
-			RETURNING p.id, p.account_id, p.task_id, p.amount, p.granted
+			RETURNING p.id, p.account_id, p.task_id, p.delivery_id, p.amount, p.class, p.granted
 		), parts AS (
 			SELECT id, account_id, task_id, 'earned' AS class, amount - granted AS amount FROM done WHERE granted < amount
 			UNION ALL SELECT id, account_id, task_id, 'granted', granted FROM done WHERE granted > 0
@@ -121,8 +121,14 @@ func (s *Store) release(ctx context.Context, id market.AccountID, limit int) (in
 			FROM parts d JOIN moved m USING (account_id) JOIN tasks t ON t.id = d.task_id
 			ORDER BY d.account_id, d.id, d.class
 			RETURNING 1
+		), told AS (
+			INSERT INTO account_events (id, account_id, at, type, task_id, data)
+			SELECT feed_id($1), account_id, $1, 'payout.available', task_id,
+				jsonb_strip_nulls(jsonb_build_object('payoutId', id, 'deliveryId', delivery_id, 'amount', amount, 'class', class, 'granted', NULLIF(granted, 0)))
+			FROM done
 		)
 		SELECT count(*) FROM done`, now, nullID(id), limit)
+	s.hub.ring(nil, released > 0)
 	return released, translate(err)
 }
 

@@ -15,9 +15,6 @@ import (
 // OpenTasks is a page of the market: nothing of suspended accounts. With skills each is one index range scan
 // in the chosen order, and the scans are merged.
 func (s *Store) OpenTasks(ctx context.Context, f market.Filter) ([]market.Task, error) {
-	if f.Protected {
-		return nil, nil // no task has protected fields yet
-	}
 	var reward int64
 	var deadline time.Time
 	after := any(nil)
@@ -25,7 +22,7 @@ func (s *Store) OpenTasks(ctx context.Context, f market.Filter) ([]market.Task, 
 		reward, deadline, after = f.After.Reward, f.After.Deadline, string(f.After.ID)
 	}
 	words, part := searchWords(f.Query)
-	args := []any{after, reward, deadline, f.Limit, f.Skills, f.AllSkills, f.MinReward, f.MaxReward, words, part, f.Publisher, f.Mode}
+	args := []any{after, reward, deadline, f.Limit, f.Skills, f.AllSkills, f.MinReward, f.MaxReward, words, part, f.Publisher, f.Mode, f.Protected}
 	return s.taskList(ctx, listSQL(f.Sort, len(f.Skills) > 0), args...)
 }
 
@@ -58,6 +55,7 @@ const listFilters = `
 	AND ($10::text = '' OR t.title ILIKE '%' || $10::text || '%')
 	AND ($11::text = '' OR t.publisher_id = (SELECT id FROM accounts WHERE handle = $11::text))
 	AND ($12::text = '' OR t.mode = $12::text)
+	AND ($13::boolean IS NULL OR (t.protected IS NOT NULL) = $13::boolean)
 	AND t.state = 'open' AND NOT t.evergreen
 	AND t.publisher_id NOT IN (SELECT id FROM accounts WHERE state = 'suspended')`
 
@@ -120,10 +118,13 @@ func list[T any](ctx context.Context, s *Store, scan pgx.RowToFunc[T], query str
 
 // OwnTasks are the tasks that the account published or worked on, newest
 // first, older than before ("": from the newest). Each way of having a part in
-// a task is one range scan, and the scans are merged.
-func (s *Store) OwnTasks(ctx context.Context, id market.AccountID, role market.Role, state market.State, before market.TaskID, limit int) ([]market.Task, error) {
+// a task is one range scan, and the scans are merged. Those that covers is not
+// about are left out (nil: none).
+func (s *Store) OwnTasks(ctx context.Context, id market.AccountID, role market.Role, state market.State, covers *market.Mandate, before market.TaskID, limit int) ([]market.Task, error) {
 	const part = `
-		FROM tasks t WHERE ($3 = '' OR t.state = $3) AND ($4::uuid IS NULL OR t.id < $4::uuid) AND `
+		FROM tasks t WHERE ($3 = '' OR t.state = $3) AND ($4::uuid IS NULL OR t.id < $4::uuid)
+			AND ($6::uuid[] IS NULL OR t.id = ANY ($6)) AND ($7::text[] IS NULL OR t.skills <@ $7) AND `
+	tasks, skills := limits(covers)
 	return s.taskList(ctx, `
 		SELECT `+taskColumns+`
 		FROM (
@@ -139,7 +140,7 @@ func (s *Store) OwnTasks(ctx context.Context, id market.AccountID, role market.R
 		) own
 		JOIN tasks t ON t.id = own.id `+publisherJoin+`
 		ORDER BY t.id DESC
-		LIMIT $5`, id, string(role), string(state), nullID(before), limit)
+		LIMIT $5`, id, string(role), string(state), nullID(before), limit, tasks, skills)
 }
 
 // Skills counts the open tasks of each skill, most wanted first.

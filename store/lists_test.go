@@ -50,7 +50,7 @@ func TestOwnTasks(t *testing.T) {
 		var got []market.TaskID
 		before := market.TaskID("")
 		for range 20 { // two at a time
-			page, err := s.OwnTasks(t.Context(), me.Account, c.role, c.state, before, 2)
+			page, err := s.OwnTasks(t.Context(), me.Account, c.role, c.state, nil, before, 2)
 			if err != nil {
 				t.Fatal(err)
 			}

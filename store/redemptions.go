@@ -298,6 +298,7 @@ func (s *Store) ApproveOrder(ctx context.Context, by Caller, id market.OrderID) 
 			return o, err
 		}
 		b.log(by, market.ActionOrderApproved, string(id), "", nil, now)
+		b.tell(o.Account, market.FeedOrderFulfilled, "", map[string]any{"orderId": id}, now)
 		return o, nil
 	})
 }
@@ -312,6 +313,7 @@ func (s *Store) RefuseOrder(ctx context.Context, by Caller, id market.OrderID, r
 		o.CodeExpiresAt = nil
 		b.Queue(`UPDATE goods_codes SET order_id = NULL WHERE order_id = $1`, string(id))
 		b.log(by, market.ActionOrderRefused, string(id), o.Refusal, nil, now)
+		b.tell(o.Account, market.FeedOrderRefused, "", map[string]any{"orderId": id, "amount": o.Price}, now)
 		b.post([]market.Transfer{t}, now)
 		return o, nil
 	})
@@ -381,9 +383,8 @@ func (s *Store) readCode(ctx context.Context, tx pgx.Tx, o market.Order) (string
 	return text, ends, err
 }
 
-// RevealOrder shows the code to the order's owner and counts that. A second
-// time it takes proven, that the owner has shown again who asks.
-func (s *Store) RevealOrder(ctx context.Context, by Caller, id market.OrderID, proven bool) (market.Order, error) {
+// RevealOrder shows the code to the order's owner and counts that.
+func (s *Store) RevealOrder(ctx context.Context, by Caller, id market.OrderID) (market.Order, error) {
 	var o market.Order
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		now := s.now()
@@ -391,7 +392,7 @@ func (s *Store) RevealOrder(ctx context.Context, by Caller, id market.OrderID, p
 		if err != nil {
 			return err
 		}
-		if err := was.Revealable(by.Actor, proven); err != nil {
+		if err := was.Revealable(by.Actor); err != nil {
 			return err
 		}
 		o = was

@@ -98,7 +98,7 @@ func TestRedemption(t *testing.T) {
 	if w := wallet(t, s, buyer); w.EarnedAvailable != 150 || w.Granted != 1000 || left(t, s, g.ID) != 2 {
 		t.Errorf("an order in review left %+v and %d codes", w, left(t, s, g.ID))
 	}
-	if _, err := s.RevealOrder(t.Context(), buyer, first.ID, true); !errors.Is(err, market.ErrOrderPending) {
+	if _, err := s.RevealOrder(t.Context(), buyer, first.ID); !errors.Is(err, market.ErrOrderPending) {
 		t.Errorf("revealing it: %v", err)
 	}
 	balanced(t, s)
@@ -109,17 +109,14 @@ func TestRedemption(t *testing.T) {
 	if _, err := s.RefuseOrder(t.Context(), judge, first.ID, "Late."); !errors.Is(err, market.ErrOrderDecided) {
 		t.Errorf("refusing what is fulfilled: %v", err)
 	}
-	shown, err := s.RevealOrder(t.Context(), buyer, first.ID, false)
+	shown, err := s.RevealOrder(t.Context(), buyer, first.ID)
 	if err != nil || shown.Code != "CODE-0" || shown.Reveals != 1 {
 		t.Errorf("the code is %+v, %v", shown, err)
 	}
-	if _, err := s.RevealOrder(t.Context(), buyer, first.ID, false); !errors.Is(err, market.ErrReauthenticate) {
-		t.Errorf("a second time: %v", err)
-	}
-	if again, err := s.RevealOrder(t.Context(), buyer, first.ID, true); err != nil || again.Code != "CODE-0" || again.Reveals != 2 {
+	if again, err := s.RevealOrder(t.Context(), buyer, first.ID); err != nil || again.Code != "CODE-0" || again.Reveals != 2 {
 		t.Errorf("a second time, proven: %+v, %v", again, err)
 	}
-	if _, err := s.RevealOrder(t.Context(), judge, first.ID, true); !errors.Is(err, market.ErrNotFound) {
+	if _, err := s.RevealOrder(t.Context(), judge, first.ID); !errors.Is(err, market.ErrNotFound) {
 		t.Errorf("an operator sees the code: %v", err)
 	}
 	second, err := s.Redeem(t.Context(), buyer, g.ID, 100, true)
@@ -306,7 +303,7 @@ func TestExpiredInReview(t *testing.T) {
 	if o, err := s.ApproveOrder(t.Context(), judge, orders[0].ID); err != nil || o.CodeExpiresAt != nil {
 		t.Errorf("approved with %+v, %v; want the code that does not end", o, err)
 	}
-	if shown, err := s.RevealOrder(t.Context(), one, orders[0].ID, false); err != nil || shown.Code != "LONG-0" {
+	if shown, err := s.RevealOrder(t.Context(), one, orders[0].ID); err != nil || shown.Code != "LONG-0" {
 		t.Errorf("the code is %q, %v", shown.Code, err)
 	}
 	if _, err := s.ApproveOrder(t.Context(), judge, orders[1].ID); !errors.Is(err, market.ErrOutOfStock) {

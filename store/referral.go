@@ -12,6 +12,7 @@ import (
 func (b *batch) refer(c market.Change, now time.Time) {
 	if c.Referrer != "" {
 		b.Queue(`SELECT pay_referral($1, $2, $3)`, string(c.Payout.Account), string(c.Snapshot.ID), now)
+		b.told = append(b.told, c.Referrer)
 	}
 }
 

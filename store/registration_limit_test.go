@@ -76,6 +76,28 @@ func TestRegistrationsOfANetwork(t *testing.T) {
 	balanced(t, nodes[0])
 }
 
+// TestRegistrationsOfNodesApart: a node whose clock goes a little slower than
+// another's gives a network no fewer turns.
+func TestRegistrationsOfNodesApart(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	url := storetest.URL(t)
+	var nodes [2]*store.Store
+	for i := range nodes {
+		s, err := store.Open(url, store.Options{Grant: 10, Now: func() time.Time { return now.Add(-time.Duration(i) * time.Second / 2) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		nodes[i] = s
+	}
+	for i := range market.RegistrationBurst + 1 {
+		if _, err := from(t, nodes[min(i, 1)], "203.0.113.7", true); (err == nil) != (i < market.RegistrationBurst) {
+			t.Errorf("number %d: %v", i+1, err)
+		}
+	}
+}
+
 // TestWhereAccountsComeFrom keeps the block, lets operators find its accounts,
 // and forgets it.
 func TestWhereAccountsComeFrom(t *testing.T) {

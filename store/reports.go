@@ -53,6 +53,7 @@ func (s *Store) keepReport(ctx context.Context, by Caller, r market.TaskReport, 
 	b.Queue(`
 		INSERT INTO task_reports (id, task_id, reporter_id, at, reason, text, state, message_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		string(r.ID), string(r.Task), string(r.Reporter), r.At, r.Reason, r.Text, r.State, nullID(message))
+	b.acted(by, market.BundleReported, r.Task, r.At)
 	return s.commit(ctx, &b)
 }
 
@@ -137,9 +138,16 @@ func (s *Store) DecideReport(ctx context.Context, by Caller, id market.ReportID,
 	}
 	// The decision's primary key lets one commit.
 	b.Queue(`
-		INSERT INTO report_decisions (report_id, at, operator_id, key_id, outcome, note)
-		SELECT id, $3, $4, $5, $6, $7 FROM task_reports WHERE id = $1 OR ($2 AND task_id = $8 AND state = 'open')`,
-		string(id), d.All, now, string(by.Account), nullID(by.Key), string(d.Outcome), d.Note, string(r.Task))
+		WITH decided AS (
+			INSERT INTO report_decisions (report_id, at, operator_id, key_id, outcome, note)
+			SELECT id, $3, $4, $5, $6, $7 FROM task_reports WHERE id = $1 OR ($2 AND task_id = $8 AND state = 'open')
+			RETURNING report_id
+		)
+		INSERT INTO account_events (id, account_id, at, type, task_id, data)
+		SELECT feed_id($3), r.reporter_id, $3, $9, r.task_id, jsonb_build_object('reportId', r.id, 'outcome', $6::text)
+		FROM decided JOIN task_reports r ON r.id = decided.report_id`,
+		string(id), d.All, now, string(by.Account), nullID(by.Key), string(d.Outcome), d.Note, string(r.Task), string(market.FeedReportDecided))
+	b.toldMore = true
 	b.Queue(`
 		UPDATE task_reports r SET state = 'closed' FROM report_decisions d
 		WHERE d.report_id = r.id AND r.task_id = $1 AND r.state = 'open'`, string(r.Task))

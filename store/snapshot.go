@@ -32,15 +32,15 @@ func toDocument(v any) string {
 
 const taskColumns = `
 	t.id, t.publisher_id, p.handle AS publisher, p.suspended_at IS NOT NULL, t.state, t.version, t.epoch, t.title, t.brief, t.skills, t.mode,
-	t.reward, t.fee, p.established_at IS NOT NULL, t.evergreen, t.payload, t.output_schema, t.rules, t.attachments, t.auto_accept, t.claim_minutes, t.review_hours, t.max_attempts,
-	t.max_accepted, t.deadline, t.created_at, t.slots, t.frozen, t.paused_at, t.escrow_granted, t.escrow_earned, t.due_at, t.appeal_by, t.case_until, ` + recordColumns
+	t.reward, t.fee, p.established_at IS NOT NULL, t.evergreen, t.protected, t.payload, t.output_schema, t.rules, t.attachments, t.auto_accept, t.claim_minutes, t.review_hours, t.max_attempts,
+	t.max_accepted, t.deadline, t.created_at, t.slots, t.frozen, t.paused_at, t.escrow_granted, t.escrow_earned, t.due_at, t.appeal_by, t.case_until, COALESCE(t.bundle_id::text, ''), ` + recordColumns
 
 // taskTargets is where the taskColumns go.
 func taskTargets(t *market.Task) []any {
 	return []any{
 		&t.ID, &t.Publisher, &t.PublisherHandle, &t.PublisherSuspended, &t.State, &t.Version, &t.Epoch, &t.Title, &t.Brief, &t.Skills, &t.Mode,
-		&t.Reward, &t.Fee, &t.Established, &t.Evergreen, &t.Payload, &t.OutputSchema, &t.Rules, &t.Attachments, &t.AutoAccept, &t.ClaimMinutes, &t.ReviewHours, &t.MaxAttempts,
-		&t.MaxAccepted, &t.Deadline, &t.CreatedAt, &t.Slots, &t.Frozen, &t.PausedAt, &t.Escrow.Granted, &t.Escrow.Earned, &t.DueAt, &t.AppealBy, &t.CaseUntil,
+		&t.Reward, &t.Fee, &t.Established, &t.Evergreen, &t.Protected, &t.Payload, &t.OutputSchema, &t.Rules, &t.Attachments, &t.AutoAccept, &t.ClaimMinutes, &t.ReviewHours, &t.MaxAttempts,
+		&t.MaxAccepted, &t.Deadline, &t.CreatedAt, &t.Slots, &t.Frozen, &t.PausedAt, &t.Escrow.Granted, &t.Escrow.Earned, &t.DueAt, &t.AppealBy, &t.CaseUntil, &t.Bundle,
 		&t.PublisherRecord.Accepted, &t.PublisherRecord.Rejected, &t.PublisherRecord.Silent, &t.PublisherRecord.Overturned,
 		&t.PublisherRecord.Automatic, &t.PublisherRecord.MedianMinutes,
 	}
@@ -117,7 +117,8 @@ func (r *claimRow) claim(t market.Task) *market.Claim {
 // exclusive mode the pending one, in open mode the actor's own pending one.
 // Attempts are those of the delivery's worker, else of the actor, who is named
 // ($2) or known by the hash of a key ($3). Of an open task its other live
-// deliveries are summed up: first the actor's own that can be appealed.
+// deliveries are summed up: first the actor's own that can be appealed. Who is
+// of whose party is told as of now ($6).
 const selectSnapshots = `
 	SELECT ` + taskColumns + `, ` + deliveryColumns + `, ` + claimColumns + `,
 		(SELECT count(*) FROM deliveries u
@@ -125,7 +126,9 @@ const selectSnapshots = `
 		(SELECT f.referred_by FROM accounts f
 		 WHERE f.id = COALESCE(d.worker_id, me.id) AND f.referral_paid_at IS NULL AND f.referral_bonus > 0),
 		` + decidedColumns + `,
-		own.live, own.due, o.live, o.pending, o.review, o.due
+		own.live, own.due, o.live, o.pending, o.review, o.due, ` +
+	principalsOf + `t.publisher_id), ` + principalsOf + `COALESCE(d.worker_id, c.worker_id, me.id)), ` + principalsOf + `(SELECT f.referred_by FROM accounts f
+		 WHERE f.id = COALESCE(d.worker_id, me.id) AND f.referral_paid_at IS NULL AND f.referral_bonus > 0))
 	FROM tasks t
 	CROSS JOIN (SELECT COALESCE($2::uuid, (SELECT k.account_id FROM api_keys k WHERE k.hash = $3::bytea)) AS id) me
 	` + publisherJoin + `
@@ -174,7 +177,8 @@ func scanSnapshot(row pgx.Row) (market.Snapshot, error) {
 	var c claimRow
 	var referrer *market.AccountID
 	targets := append(append(append(taskTargets(&s.Task), d.targets()...), c.targets()...), &s.Attempts, &referrer, &s.Accepted, &s.Rejected,
-		&s.Waivable.Live, &s.Waivable.Window, &s.Others.Live, &s.Others.Pending, &s.Others.Review, &s.Others.Window)
+		&s.Waivable.Live, &s.Waivable.Window, &s.Others.Live, &s.Others.Pending, &s.Others.Review, &s.Others.Window,
+		&s.Principals.Publisher, &s.Principals.Worker, &s.Principals.Referrer)
 	if err := row.Scan(targets...); err != nil {
 		return market.Snapshot{}, err
 	}
@@ -188,12 +192,12 @@ func scanSnapshot(row pgx.Row) (market.Snapshot, error) {
 // load reads a task for the actor as selectSnapshots says. An absent task, or
 // an absent named delivery, is market.ErrNotFound.
 func (s *Store) load(ctx context.Context, actor market.AccountID, id market.TaskID, delivery market.DeliveryID) (market.Snapshot, error) {
-	return s.loadOne(ctx, nullID(delivery), nullID(actor), nil, false, string(id))
+	return s.loadOne(ctx, nullID(delivery), nullID(actor), nil, false, string(id), s.now())
 }
 
 // loadForClock reads a task with the delivery that is due first.
 func (s *Store) loadForClock(ctx context.Context, id market.TaskID) (market.Snapshot, error) {
-	return s.loadOne(ctx, nil, nil, nil, true, string(id))
+	return s.loadOne(ctx, nil, nil, nil, true, string(id), s.now())
 }
 
 func (s *Store) loadOne(ctx context.Context, args ...any) (market.Snapshot, error) {

@@ -40,7 +40,10 @@ type Options struct {
 	Now func() time.Time
 	// Blobs holds uploaded files; nil where none are handled.
 	Blobs *blob.Bucket
-	// Vault seals the codes of goods; nil where none are handled.
+	// Mail says that mails are sent; without it none are queued.
+	Mail bool
+	// Vault seals the codes of goods, second factors and mails; nil where none
+	// are handled.
 	Vault *Vault
 	// Registration is who may create an account; "" means everybody.
 	Registration market.RegistrationMode
@@ -48,6 +51,9 @@ type Options struct {
 	Review market.ReviewPolicy
 	// Tracer sees every round trip; tests count them.
 	Tracer pgx.QueryTracer
+	// LookEvery is how often feeds that somebody waits for are looked at without
+	// being told; 0 means every second.
+	LookEvery time.Duration
 	// MaxConns bounds the pool; 0 means 20.
 	MaxConns int
 }
@@ -66,6 +72,7 @@ type Store struct {
 	// sealNext is when to look for a day to seal again, in Unix seconds.
 	sealNext atomic.Int64
 	busy     busy
+	hub      *hub
 }
 
 // Open connects to a migrated database.
@@ -87,7 +94,9 @@ func Open(databaseURL string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{db: db, opts: o}, nil
+	s := &Store{db: db, opts: o}
+	s.hub = newHub(*config, o.LookEvery, s.grownFeeds)
+	return s, nil
 }
 
 // utcTimes makes timestamps come back in UTC instead of the machine's zone.
@@ -97,7 +106,10 @@ func utcTimes(_ context.Context, c *pgx.Conn) error {
 }
 
 // Close ends all connections.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	s.hub.close()
+	return s.db.Close()
+}
 
 // DB is the pool, for the session store only.
 func (s *Store) DB() *sqlx.DB { return s.db }
@@ -119,6 +131,9 @@ func (s *Store) Terms() market.Terms { return s.opts.Terms }
 
 // FeeBPS is the platform's fee, in basis points of each reward.
 func (s *Store) FeeBPS() int { return s.opts.FeeBPS }
+
+// Mails says whether mails are sent.
+func (s *Store) Mails() bool { return s.opts.Mail }
 
 // Registration is who may create an account.
 func (s *Store) Registration() market.RegistrationMode {
@@ -144,13 +159,20 @@ func (s *Store) commit(ctx context.Context, b *batch) error {
 			break
 		}
 	}
+	if err == nil {
+		s.hub.ring(b.told, b.toldMore)
+	}
 	return translate(err)
 }
 
+// send queues the statements anew each time: one that was sent remembers what
+// it was prepared as, and a connection forgets that after a failure.
 func (s *Store) send(ctx context.Context, b *batch) error {
-	return s.onConn(ctx, func(c *pgx.Conn) error {
-		return c.SendBatch(ctx, &pgx.Batch{QueuedQueries: b.QueuedQueries}).Close()
-	})
+	var fresh pgx.Batch
+	for _, q := range b.QueuedQueries {
+		fresh.Queue(q.SQL, q.Arguments...)
+	}
+	return s.onConn(ctx, func(c *pgx.Conn) error { return c.SendBatch(ctx, &fresh).Close() })
 }
 
 // read runs f, which only reads, on a connection of the pool. If the server

@@ -47,7 +47,7 @@ func (s *Store) Sweep(ctx context.Context, limit int) (int, error) {
 	failed = append(failed, s.foldAll(ctx), s.sealAll(ctx), s.establish(ctx))
 	_, err := s.db.ExecContext(ctx, `DELETE FROM idempotency WHERE created_at < $1`, s.now().Add(-idempotencyWindow))
 	failed = append(failed, translate(err))
-	failed = append(failed, s.collect(ctx, limit), s.forgetNetworks(ctx))
+	failed = append(failed, s.collect(ctx, limit), s.forgetNetworks(ctx), s.forgetBindCodes(ctx), s.forgetSessions(ctx), s.forgetMails(ctx), s.forgetChallenges(ctx), s.pruneFeed(ctx), s.pruneWebhooks(ctx), s.forgetTurns(ctx))
 	_, err = s.db.ExecContext(ctx, `DELETE FROM sessions WHERE expiry < $1`, s.now())
 	return done, errors.Join(append(failed, translate(err))...)
 }
@@ -111,6 +111,9 @@ func (s *Store) sweepTasks(ctx context.Context, limit int) (int, error) {
 			return s.tickAll(ctx, tx, due, now)
 		})
 	})
+	if err == nil && len(due) > 0 {
+		s.hub.ring(nil, true)
+	}
 	if err = translate(err); err == nil || ctx.Err() != nil || errors.Is(err, market.ErrUnavailable) {
 		return len(due), err
 	}
@@ -126,7 +129,7 @@ func (s *Store) sweepTasks(ctx context.Context, limit int) (int, error) {
 // tickAll makes the transitions of the tasks' clocks. Wallets come last and in
 // order, so that two sweeps never wait for each other.
 func (s *Store) tickAll(ctx context.Context, tx pgx.Tx, ids []string, now time.Time) error {
-	rows, err := tx.Query(ctx, bareSnapshots+` WHERE t.id = ANY ($5::uuid[])`, nil, nil, nil, true, ids)
+	rows, err := tx.Query(ctx, bareSnapshots+` WHERE t.id = ANY ($5::uuid[])`, nil, nil, nil, true, ids, now)
 	if err != nil {
 		return err
 	}
@@ -139,7 +142,7 @@ func (s *Store) tickAll(ctx context.Context, tx pgx.Tx, ids []string, now time.T
 	}
 	var b batch
 	var money []market.Transfer
-	var referred []market.Change
+	var referred, changes []market.Change
 	for _, was := range snaps {
 		if !was.Due(now) {
 			continue
@@ -151,10 +154,12 @@ func (s *Store) tickAll(ctx context.Context, tx pgx.Tx, ids []string, now time.T
 		}
 		b.effect(e)
 		money = append(money, c.Transfers...)
+		changes = append(changes, c)
 		if c.Referrer != "" {
 			referred = append(referred, c)
 		}
 	}
+	b.unspend(changes...)
 	slices.SortStableFunc(money, func(x, y market.Transfer) int { return cmp.Compare(x.Account, y.Account) })
 	b.post(money, now)
 	slices.SortStableFunc(referred, func(x, y market.Change) int { return cmp.Compare(x.Referrer, y.Referrer) })

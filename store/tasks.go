@@ -13,6 +13,17 @@ import (
 // cover it; of concurrent publishes as many succeed as the wallet can fund.
 func (s *Store) PublishTask(ctx context.Context, by Caller, d market.Draft) (market.Snapshot, error) {
 	id := newID[market.TaskID]()
+	if d.Protected != nil {
+		id = d.Protected.TaskID // the ciphertext names it
+	}
+	after, err := s.publishAs(ctx, by, id, d)
+	if d.Protected != nil && errors.Is(err, errRaceLost) {
+		err = market.Field("/protectedFields/taskId", "protected_task_id", nil) // another task has it
+	}
+	return after, err
+}
+
+func (s *Store) publishAs(ctx context.Context, by Caller, id market.TaskID, d market.Draft) (market.Snapshot, error) {
 	if have := by.seen.funds; have != nil {
 		now := s.now()
 		change, err := market.Publish(by.Actor, id, d, s.opts.FeeBPS, *have, now)
@@ -89,6 +100,9 @@ type Lease struct {
 // RenewClaim extends the caller's lease.
 func (s *Store) RenewClaim(ctx context.Context, by Caller, id market.TaskID, l Lease) (market.Snapshot, error) {
 	return s.transition(ctx, by, id, "", func(t market.Snapshot, now time.Time) (market.Change, error) {
+		if err := s.addSecrets(ctx, by.Account, &t); err != nil {
+			return market.Change{}, err
+		}
 		return t.Renew(by.Actor, l.Claim, l.Epoch, now)
 	})
 }
@@ -107,6 +121,9 @@ func (s *Store) Task(ctx context.Context, by market.Actor, id market.TaskID) (ma
 		return t, err
 	}
 	if err := s.addDone(ctx, by.Account, &t); err != nil {
+		return t, err
+	}
+	if err := s.addSecrets(ctx, by.Account, &t); err != nil {
 		return t, err
 	}
 	return t, s.addAppeal(ctx, by.Account, &t)

@@ -27,18 +27,34 @@ func (s *Store) PostMessage(ctx context.Context, by Caller, id market.TaskID, te
 		return market.Message{}, err
 	}
 	var b batch
+	// One writer of a thread at a time: the next number is the last one's
+	// successor, so numbers have no gaps and appear in order. Before anything is
+	// written, so that the feeds have them in that order too.
+	b.Queue(`SELECT pg_advisory_xact_lock(hashtextextended($1, 1))`, string(id))
 	if err := b.once(by, m, now); err != nil {
 		return market.Message{}, err
 	}
-	// One writer of a thread at a time: the next number is the last one's
-	// successor, so numbers have no gaps and appear in order.
-	b.Queue(`SELECT pg_advisory_xact_lock(hashtextextended($1, 1))`, string(id))
 	b.Queue(`
 		INSERT INTO messages (id, task_id, number, author_id, key_id, at, text, clarification)
 		SELECT $1, $2, COALESCE(max(number), 0) + 1, $3, $4, $5, $6, $7 FROM messages WHERE task_id = $2`,
 		string(m.ID), string(id), string(m.Author), nullID(by.Key), m.At, m.Text, m.Clarification)
+	b.acted(by, market.BundleSaid, id, now)
+	b.Queue(tellThread, string(m.ID), string(id), string(m.Author), now, string(market.FeedMessagePosted))
+	b.toldMore = true
 	return m, s.commit(ctx, &b)
 }
+
+// tellThread tells everybody with a part in the thread but the author.
+const tellThread = `
+	INSERT INTO account_events (id, account_id, at, type, task_id, data)
+	SELECT feed_id($4), p.account, $4, $5, $2, jsonb_build_object('messageId', m.id, 'number', m.number)
+	FROM messages m, (
+		SELECT publisher_id AS account FROM tasks WHERE id = $2
+		UNION SELECT worker_id FROM claims WHERE task_id = $2
+		UNION SELECT worker_id FROM deliveries WHERE task_id = $2
+		UNION SELECT author_id FROM messages WHERE task_id = $2 AND clarification
+	) p
+	WHERE m.id = $1 AND p.account <> $3`
 
 // standing is what the account has done on the task; its publisher needs none.
 func (s *Store) standing(ctx context.Context, id market.AccountID, t market.Task) (market.Speaker, error) {

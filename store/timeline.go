@@ -78,7 +78,11 @@ func (s *Store) Pulses(ctx context.Context, ids []market.TaskID) (map[market.Tas
 	return out, nil
 }
 
+// plainIDs are the ids as the driver takes them; nil stays nil.
 func plainIDs(ids []market.TaskID) []string {
+	if ids == nil {
+		return nil
+	}
 	out := make([]string, len(ids))
 	for i, id := range ids {
 		out[i] = string(id)

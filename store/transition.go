@@ -92,10 +92,15 @@ func (s *Store) apply(ctx context.Context, by Caller, was market.Snapshot, c mar
 	if c.Event == market.EventRejected {
 		b.Queue(`SELECT begin_rejection($1, $2, $3, $4)`, string(after.Publisher), now.Add(-market.RejectionLook), market.MostRejections, market.PaidShare)
 	}
+	b.spend(by, c, now)
+	if c.Event == market.EventPublished && by.Kind == market.Agent {
+		b.Queue(`SELECT begin_publish($1, $2)`, string(by.Account), int64(after.Escrow.Total()))
+	}
 	b.effect(e)
 	if k := after.Case; k != nil && k.ClosedAt != nil && k.DecidedBy != "" {
 		b.log(by, market.ActionCaseDecided, string(k.ID), k.Note, map[string]any{"outcome": k.Outcome, "share": k.Share}, now)
 	}
+	b.unspend(c)
 	b.post(c.Transfers, now) // last: the wallet is the contended row
 	b.refer(c, now)
 	return after, s.commit(ctx, &b)
@@ -115,6 +120,7 @@ func effectOf(by Caller, was market.Snapshot, c market.Change, now time.Time) (m
 	e.add(insertEvent, after.ID, after.Version, now, c.Event, nullID(by.Account), nullID(by.Key)) // first: it decides races
 	e.task(c, after)
 	e.listing(c.Was, after.Task)
+	e.protected(by, was.Claim, c, now) // listed before the claim, it runs behind it: the order of a grant's locks
 	e.claim(was.Claim, c)
 	e.delivery(was.Delivery, c)
 	e.others(c, now)
@@ -127,7 +133,15 @@ func effectOf(by Caller, was market.Snapshot, c market.Change, now time.Time) (m
 		e.attach(by.Account, after.ID, after.Delivery.ID, after.Delivery.Attachments)
 	}
 	e.outcomes(c, now)
+	if by.Mandate != nil {
+		amount := market.Credits(0)
+		if c.Event == market.EventPublished {
+			amount = after.Escrow.Total()
+		}
+		e.add(insertBundleAction, actedArgs(by.Mandate.Bundle, string(c.Event), after.ID, amount, now)...)
+	}
 	e.post(c.Transfers, now)
+	e.tell(c, now)
 	return after, e, nil
 }
 
@@ -137,8 +151,8 @@ var (
 	insertTask = part{"newtask", `
 		INSERT INTO tasks (id, publisher_id, state, version, title, brief, skills, mode, reward, payload, output_schema,
 			rules, attachments, auto_accept, claim_minutes, review_hours, max_attempts, max_accepted, deadline, created_at,
-			escrow_granted, escrow_earned, due_at, slots, fee, evergreen)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)`}
+			escrow_granted, escrow_earned, due_at, slots, fee, evergreen, bundle_id, protected)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28)`}
 	insertSecrets = part{"secrets", `
 		INSERT INTO task_secrets (task_id, hidden, samples, sample_reports) VALUES ($1, $2, $3, $4)`}
 	updateTask = part{"task", `
@@ -152,12 +166,15 @@ var (
 		DELETE FROM task_skills WHERE task_id = $1`}
 	insertClaim = part{"newclaim", `
 		INSERT INTO claims (id, task_id, worker_id, epoch, claimed_at, lease_from, expires_at)
-		SELECT $1, $2, $3, $4, $5, $6, $7 FROM begin_claim($3, $8, $5)`}
+		SELECT $1, $2, $3, $4, $5, $6, $7 FROM begin_claim($3, $8, $5), begin_work($3, $9, $5)`}
 	updateClaim = part{"claim", `
 		UPDATE claims SET lease_from = $2, expires_at = $3, ended_at = $4, outcome = $5 WHERE id = $1`}
 	insertDelivery = part{"newdelivery", `
 		INSERT INTO deliveries (id, task_id, claim_id, worker_id, state, attempt, output, summary_text, attachments, report, review, created_at, due_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`}
+	insertOpenDelivery = part{"opendelivery", `
+		INSERT INTO deliveries (id, task_id, claim_id, worker_id, state, attempt, output, summary_text, attachments, report, review, created_at, due_at)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM begin_work($4, $14, $12)`}
 	updateDelivery = part{"delivery", `
 		UPDATE deliveries SET state = $2, review = $3, due_at = $4, in_case = $5 WHERE id = $1`}
 	waiveAppeals = part{"waive", `
@@ -191,7 +208,7 @@ func (e *effect) task(c market.Change, t market.Snapshot) {
 	}
 	e.add(insertTask, t.ID, t.Publisher, t.State, t.Version, t.Title, t.Brief, t.Skills, t.Mode, t.Reward, rawJSON(t.Payload), rawJSON(t.OutputSchema),
 		toDocument(orEmpty(t.Rules)), toDocument(orEmpty(t.Attachments)), t.AutoAccept, t.ClaimMinutes, t.ReviewHours, t.MaxAttempts, t.MaxAccepted,
-		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.Slots, t.Fee, t.Evergreen)
+		t.Deadline, t.CreatedAt, t.Escrow.Granted, t.Escrow.Earned, t.DueAt, t.Slots, t.Fee, t.Evergreen, nullID(t.Bundle), document(t.Protected))
 	if secrets := c.Secrets; !secrets.Empty() {
 		var hidden, samples, reports any
 		if len(secrets.Hidden) > 0 {
@@ -224,7 +241,7 @@ func (e *effect) claim(was *market.Claim, c market.Change) {
 	k := c.Snapshot.Claim
 	switch {
 	case c.NewClaim:
-		e.add(insertClaim, k.ID, k.Task, k.Worker, k.Epoch, k.ClaimedAt, k.LeaseFrom, k.ExpiresAt, c.ClaimLimit)
+		e.add(insertClaim, k.ID, k.Task, k.Worker, k.Epoch, k.ClaimedAt, k.LeaseFrom, k.ExpiresAt, c.ClaimLimit, c.Snapshot.Publisher)
 	case k != was:
 		e.add(updateClaim, k.ID, k.LeaseFrom, k.ExpiresAt, k.EndedAt, nullID(k.Outcome))
 	}
@@ -241,8 +258,13 @@ func (e *effect) delivery(was *market.Delivery, c market.Change) {
 	}
 	switch {
 	case c.NewDelivery:
-		e.add(insertDelivery, d.ID, d.Task, nullID(d.Claim), d.Worker, d.State, d.Attempt, rawJSON(d.Output), d.SummaryText,
-			toDocument(orEmpty(d.Attachments)), toDocument(d.Report), review, d.CreatedAt, d.DueAt)
+		args := []any{d.ID, d.Task, nullID(d.Claim), d.Worker, d.State, d.Attempt, rawJSON(d.Output), d.SummaryText,
+			toDocument(orEmpty(d.Attachments)), toDocument(d.Report), review, d.CreatedAt, d.DueAt}
+		if d.Claim == "" {
+			e.add(insertOpenDelivery, append(args, c.Snapshot.Publisher)...)
+		} else {
+			e.add(insertDelivery, args...)
+		}
 	default:
 		e.add(updateDelivery, d.ID, d.State, review, d.DueAt, d.InCase)
 	}
@@ -256,6 +278,8 @@ func (e *effect) others(c market.Change, now time.Time) {
 	}
 	if c.NotSelected {
 		e.add(notSelected, s.ID, s.Delivery.ID)
+		e.add(tellNotSelected, s.ID, s.Delivery.ID, now, market.FeedDeliveryNotSelected)
+		e.toldMore = true
 	}
 	if c.ResumeFrom != nil && !c.NotSelected && s.Others.Pending+s.Waivable.Pending > 0 {
 		e.add(resumeReviews, s.ID, s.Delivery.ID, now, *c.ResumeFrom, now.Add(time.Duration(s.ReviewHours)*time.Hour))

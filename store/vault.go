@@ -146,14 +146,29 @@ func bound(id market.CodeID, good market.GoodID) []byte {
 
 // seal encrypts the code of a row.
 func (v *Vault) seal(id market.CodeID, good market.GoodID, code string) sealed {
-	k := v.all()[0]
-	nonce := make([]byte, k.aead.NonceSize())
-	_, _ = rand.Read(nonce) // never fails
-	return sealed{text: k.aead.Seal(nil, nonce, []byte(code), bound(id, good)), nonce: nonce, key: k.id, fingerprint: k.fingerprint(code)}
+	return v.sealBound(bound(id, good), code)
 }
 
 // open decrypts the code of a row, or returns ErrVault.
 func (v *Vault) open(id market.CodeID, good market.GoodID, s sealed) (string, error) {
+	return v.openBound(bound(id, good), s)
+}
+
+// sealFor encrypts a text that opens only for what it was sealed for: a word
+// and an id, so that no code of a good is taken for it.
+func (v *Vault) sealFor(what, text string) sealed { return v.sealBound([]byte(what), text) }
+
+// openFor decrypts what was sealed for the same, or returns ErrVault.
+func (v *Vault) openFor(what string, s sealed) (string, error) { return v.openBound([]byte(what), s) }
+
+func (v *Vault) sealBound(to []byte, text string) sealed {
+	k := v.all()[0]
+	nonce := make([]byte, k.aead.NonceSize())
+	_, _ = rand.Read(nonce) // never fails
+	return sealed{text: k.aead.Seal(nil, nonce, []byte(text), to), nonce: nonce, key: k.id, fingerprint: k.fingerprint(text)}
+}
+
+func (v *Vault) openBound(to []byte, s sealed) (string, error) {
 	for _, fresh := range []bool{false, true} {
 		if fresh {
 			if err := v.reload(); err != nil {
@@ -167,7 +182,7 @@ func (v *Vault) open(id market.CodeID, good market.GoodID, s sealed) (string, er
 			if len(s.nonce) != k.aead.NonceSize() {
 				return "", ErrVault
 			}
-			text, err := k.aead.Open(nil, s.nonce, s.text, bound(id, good))
+			text, err := k.aead.Open(nil, s.nonce, s.text, to)
 			if err != nil {
 				return "", ErrVault
 			}

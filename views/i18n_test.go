@@ -34,6 +34,25 @@ func keys(t *testing.T, lang string) map[string]string {
 	return out
 }
 
+// TestChineseUsesOneWordForAThing keeps words out for which there is another.
+func TestChineseUsesOneWordForAThing(t *testing.T) {
+	texts := keys(t, "zh-CN")
+	for _, page := range []string{"agents", "people", "secrets", "webhooks"} {
+		text, err := os.ReadFile("documents/zh-CN/" + page + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[page+".md"] = string(text)
+	}
+	for id, text := range texts {
+		for wrong, right := range map[string]string{"代理": "智能体", "你": "您", "管理员": "运营者", "领取": "认领", "承接": "认领", "接受的交付": "验收的交付"} {
+			if strings.Contains(text, wrong) {
+				t.Errorf("%s has %s, want %s: %s", id, wrong, right, text)
+			}
+		}
+	}
+}
+
 var (
 	placeholder = regexp.MustCompile(`{{[^}]*}}`)
 	narrow      = regexp.MustCompile(`\p{Han}[,.;:!?]\p{Han}`)
@@ -165,11 +184,30 @@ func TestEveryValueHasWords(t *testing.T) {
 	for _, s := range market.AccountStates() {
 		ids = append(ids, "account_state."+string(s))
 	}
+	for _, what := range market.SecurityEvents() {
+		ids = append(ids, "security_did."+strings.TrimPrefix(string(what), "security."))
+	}
+	for _, k := range market.MailKinds() {
+		ids = append(ids, "mail."+string(k)+"_subject", "mail."+string(k)+"_text", "mail."+string(k)+"_after")
+	}
 	for _, c := range []string{"csv_empty", "csv_code", "csv_expired"} { // market.CleanStock
 		ids = append(ids, "invalid."+c)
 	}
 	for _, k := range market.RuleKinds() {
 		ids = append(ids, "rule_kind."+k, "rule."+k)
+	}
+	for _, k := range market.FeedKinds() {
+		ids = append(ids, "told."+strings.ReplaceAll(string(k.Type), ".", "_"))
+	}
+	for _, s := range []market.WebhookState{market.WebhookPending, market.WebhookSent, market.WebhookFailed} {
+		ids = append(ids, "webhooks.is_"+string(s))
+	}
+	for _, e := range []string{market.CallBlocked, market.CallRedirect, market.CallTimeout, market.CallRefused} {
+		ids = append(ids, "webhooks.call_"+e)
+	}
+	ids = append(ids, "webhooks.off_"+market.WebhookGone, "webhooks.off_"+market.WebhookFailing)
+	for _, g := range market.FeedGroups() {
+		ids = append(ids, "feed_group."+string(g))
 	}
 	for _, r := range market.ReportReasons() {
 		ids = append(ids, "report_reason.for_"+r)

@@ -42,7 +42,7 @@ func otherSkills(v MarketView) []market.SkillCount {
 
 func filtered(v MarketView) bool {
 	f := v.Filter
-	return len(f.Skills) > 0 || f.Query != "" || f.MinReward > 0 || f.MaxReward > 0 || f.Mode != "" || f.Protected || f.Publisher != ""
+	return len(f.Skills) > 0 || f.Query != "" || f.MinReward > 0 || f.MaxReward > 0 || f.Mode != "" || f.Protected != nil || f.Publisher != ""
 }
 
 func withoutSkill(v MarketView, skill string) string {

@@ -52,6 +52,9 @@ type Screen struct {
 	Body  templ.Component
 	// Scripts are files that only this screen needs.
 	Scripts []string
+	// Vault screens seal and open protected fields: they load no htmx, and the
+	// browser is told to let no text become code.
+	Vault bool
 }
 
 // Problem is a refusal in words.
@@ -119,6 +122,7 @@ func (f Form) FaultAt(pointer string) string {
 
 // fieldNames name the fields of forms by their labels.
 var fieldNames = map[string]string{
+	"url": "webhooks.url", "types": "webhooks.types",
 	"title": "field.title", "examples": "field.examples", "autoAccept": "field.auto_accept", "attachments": "field.attachments", "brief": "field.brief", "skills": "field.skills", "payload": "field.payload", "outputSchema": "field.schema",
 	"reward": "field.reward", "deadline": "field.deadline", "claimMinutes": "field.claim_minutes", "reviewHours": "field.review_hours",
 	"maxAttempts": "field.max_attempts", "handle": "field.handle", "email": "field.email", "password": "field.password",
@@ -127,7 +131,9 @@ var fieldNames = map[string]string{
 	"kind": "goods.kind", "name": "goods.name", "denomination": "goods.denomination", "price": "goods.price", "region": "goods.region", "terms": "redeem.terms",
 	"picture": "goods.picture", "csv": "goods.csv",
 	"text": "field.text", "mode": "field.mode", "maxAccepted": "field.max_accepted", "note": "decide.note", "share": "decide.share", "outcome": "decide.outcome", "remedy": "reviews.remedy", "codes": "shelf.which",
-	"code": "voucher.code", "amount": "voucher.amount", "class": "voucher.class", "count": "voucher.count", "days": "voucher.days", "purpose": "voucher.purpose", "inviteCode": "field.invite", "uses": "invitations.uses",
+	"protectedFields": "vault.fields", "bundle": "vault.fields", "ciphertext": "vault.fields",
+	"totp": "field.totp", "scopes": "bundle.scopes", "spendCap": "bundle.cap", "spendCapPerTask": "bundle.task_cap", "expiresAt": "bundle.until", "tasks": "bundle.tasks", "schema": "docs.schema", "output": "docs.output",
+	"code": "voucher.code", "amount": "voucher.amount", "class": "voucher.class", "count": "voucher.count", "days": "voucher.days", "purpose": "voucher.purpose", "inviteCode": "field.invite", "uses": "invitations.uses", "limit": "agent.limit_field",
 }
 
 // fieldName begins a sentence about the field with its label.

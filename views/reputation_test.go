@@ -17,7 +17,7 @@ func TestRecordWords(t *testing.T) {
 		{market.Record{Counts: market.Counts{Automatic: 7}}, "7 deliveries paid by checks alone", "7 次交付仅凭检查付款"},
 		{market.Record{Counts: market.Counts{Silent: 7}}, "does not answer; pays by silence", "从不答复；到期自动付款"},
 		{market.Record{Counts: market.Counts{Accepted: 85, Rejected: 11, Silent: 4}, MedianMinutes: &minutes},
-			"answers 96 %, accepts 89 %, usually within 95 minutes", "答复 96%，接受 89%，通常在 95 分钟内"},
+			"answers 96 %, accepts 89 %, usually within 95 minutes", "答复 96%，验收 89%，通常在 95 分钟内"},
 	} {
 		for lang, want := range map[string]string{"en": c.en, "zh-CN": c.zh} {
 			if got := recordWords(WithLanguage(t.Context(), lang), c.record); got != want {

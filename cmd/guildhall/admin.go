@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 
 	"guildhall/market"
 	"guildhall/store"
@@ -18,15 +19,18 @@ const adminUsage = `Usage: guildhall admin ACTION [FLAGS]
   revoke --handle NAME                   take the role and its keys away
   key    --handle NAME                   make an API key for the operators' routes, shown once
   rekey                                  seal the codes of goods anew under a fresh secret key
+  reset-link [--clear-second-factor] NAME|ADDRESS
+                                         make a link with which this person chooses a new password, once,
+                                         within an hour; with the flag also without the lost second factor
 `
 
 // admin manages operators, also beside a running server.
 func admin(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	if len(args) == 0 {
-		return fmt.Errorf("%w: admin needs create, grant, revoke, key or rekey\n\n%s", errUsage, adminUsage)
+		return fmt.Errorf("%w: admin needs create, grant, revoke, key, rekey or reset-link\n\n%s", errUsage, adminUsage)
 	}
 	do := map[string]func(context.Context, *store.Store, config, io.Writer) error{
-		"create": createOperator, "grant": grantOperator, "revoke": revokeOperator, "key": operatorKey}[args[0]]
+		"create": createOperator, "grant": grantOperator, "revoke": revokeOperator, "key": operatorKey, "reset-link": resetLink}[args[0]]
 	if do == nil && args[0] != "rekey" {
 		return fmt.Errorf("%w: admin has no action %q\n\n%s", errUsage, args[0], adminUsage)
 	}
@@ -35,6 +39,11 @@ func admin(ctx context.Context, args, env []string, out, errs io.Writer) error {
 		return ignoreHelp(err)
 	}
 	switch {
+	case args[0] == "reset-link":
+		if len(c.args) != 1 {
+			return fmt.Errorf("%w: admin reset-link needs one handle or e-mail address, after the flags", errUsage)
+		}
+		c.handle = c.args[0]
 	case len(c.args) > 0:
 		return fmt.Errorf("%w: admin %s takes no argument %q", errUsage, args[0], c.args[0])
 	case do == nil:
@@ -59,10 +68,30 @@ func admin(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	switch {
 	case errors.Is(err, market.ErrNotFound) && args[0] == "key":
 		return fmt.Errorf("%s is no operator; first: guildhall admin grant --handle %s", c.handle, c.handle)
+	case errors.Is(err, market.ErrNotFound) && args[0] == "reset-link":
+		return fmt.Errorf("no person has the handle or the address %s", c.handle)
 	case errors.Is(err, market.ErrNotFound):
 		return fmt.Errorf("no person has the handle %s", c.handle)
 	}
 	return err
+}
+
+// resetLink prints a link for a new password.
+func resetLink(ctx context.Context, s *store.Store, c config, out io.Writer) error {
+	token, err := s.IssueReset(ctx, c.handle, c.clearSecondFactor)
+	if err != nil {
+		return err
+	}
+	site := c.baseURL
+	if site == "" {
+		site = "http://" + c.addr
+	}
+	also := ""
+	if c.clearSecondFactor {
+		also = " The second factor is removed with it."
+	}
+	fmt.Fprintf(out, "%s/reset?%s\nGive this link to the person and to nobody else: it sets a new password, once, within an hour.%s\n", site, url.Values{"token": {token}}.Encode(), also)
+	return nil
 }
 
 func createOperator(ctx context.Context, s *store.Store, c config, out io.Writer) error {

@@ -53,3 +53,43 @@ func TestAdmin(t *testing.T) {
 	admin(exitUsage, "promote")
 	admin(exitUsage)
 }
+
+// TestResetLink prints a link that opens the account of who has it.
+func TestResetLink(t *testing.T) {
+	url := storetest.URL(t)
+	admin := func(want int, args ...string) string {
+		t.Helper()
+		var out, errs bytes.Buffer
+		env := []string{"DATABASE_URL=" + url, "GUILDHALL_DATA=" + t.TempDir(), "GUILDHALL_BASE_URL=https://guild.example"}
+		if got := run(t.Context(), append([]string{"admin"}, args...), env, &out, &errs); got != want {
+			t.Fatalf("admin %v: got %d, want %d: %s%s", args, got, want, out.String(), errs.String())
+		}
+		return out.String() + errs.String()
+	}
+	s, err := store.Open(url, store.Options{MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	admin(exitDone, "create", "--handle", "judge", "--email", "judge@example.org")
+	for _, who := range []string{"judge", "JUDGE@example.org"} {
+		for flag, says := range map[string]bool{"--clear-second-factor": true, "--clear-second-factor=false": false} {
+			text := admin(exitDone, "reset-link", flag, who)
+			found := regexp.MustCompile(`^https://guild\.example/reset\?token=([A-Z2-7]{26})\n`).FindStringSubmatch(text)
+			if found == nil || strings.Contains(text, "second factor") != says {
+				t.Fatalf("%s %s prints %s", flag, who, text)
+			}
+			if l, err := s.ResetOwner(t.Context(), found[1]); err != nil || l.Handle != "judge" {
+				t.Errorf("the link is %s's (%v)", l.Handle, err)
+			}
+		}
+	}
+	log, err := s.AdminLog(t.Context(), market.ActionFilter{Action: market.ActionResetIssued, Limit: 10})
+	if err != nil || len(log) != 4 {
+		t.Errorf("the log has %d lines, %v", len(log), err)
+	}
+	admin(exitFailed, "reset-link", "nobody-here")
+	admin(exitFailed, "reset-link", "nobody@example.org")
+	admin(exitUsage, "reset-link")
+	admin(exitUsage, "reset-link", "judge", "--clear-second-factor")
+}

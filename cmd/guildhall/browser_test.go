@@ -59,6 +59,8 @@ type tab struct {
 	url string
 	// offline says that requests may fail: the server or a file is away.
 	offline atomic.Bool
+	// insecure says that the address is neither https nor localhost.
+	insecure atomic.Bool
 }
 
 // watch turns what the page's policy refused into console errors, and adds up
@@ -75,7 +77,10 @@ var unreachable = regexp.MustCompile(`net::ERR_|Failed to fetch|network error`)
 
 // newTab opens a window on the site. The test fails on any error in its
 // console but those of answers that are refusals.
-func newTab(t *testing.T, url string) *tab {
+func newTab(t *testing.T, url string) *tab { t.Helper(); return newTabFor(t, url, 6*time.Minute) }
+
+// newTabFor is newTab for a test that may take so long.
+func newTabFor(t *testing.T, url string, most time.Duration) *tab {
 	t.Helper()
 	chromium.once.Do(startChromium)
 	if chromium.err != nil {
@@ -85,7 +90,7 @@ func newTab(t *testing.T, url string) *tab {
 		t.Fatalf("no Chromium: %v", chromium.err)
 	}
 	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
-	ctx, cancelTime := context.WithTimeout(ctx, 6*time.Minute)
+	ctx, cancelTime := context.WithTimeout(ctx, most)
 	t.Cleanup(func() { cancelTime(); cancel() })
 	b := &tab{t: t, ctx: ctx, url: url}
 	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
@@ -98,7 +103,8 @@ func newTab(t *testing.T, url string) *tab {
 			if err != nil {
 				return
 			}
-			refusal := strings.Contains(m.Text, "the server responded with a status of 4") || b.offline.Load() && unreachable.MatchString(m.Text)
+			refusal := strings.Contains(m.Text, "the server responded with a status of 4") || b.offline.Load() && unreachable.MatchString(m.Text) ||
+				b.insecure.Load() && strings.Contains(m.Text, "untrustworthy")
 			if (m.Type == "error" || m.Type == chromedp.ConsoleException) && !refusal {
 				t.Errorf("console: %s", m.Text)
 			}
@@ -155,6 +161,13 @@ func (b *tab) until(script string) {
 	}
 	where, _ := chromedp.Run(b.ctx, chromedp.Evaluate[string]("location.href + ' ' + document.querySelector('main')?.innerText.slice(0, 400)"))
 	b.t.Fatalf("never true: %s (%v) at %s", script, last, where)
+}
+
+// still waits until htmx has taken up what it has put in, and asks for nothing:
+// before, it does not hear what is typed there. Without scripts there is none.
+func (b *tab) still() {
+	b.t.Helper()
+	b.until(`!window.htmx || !document.querySelector('.htmx-request') && [...document.querySelectorAll('#main [hx-post]')].every(e => e.hasAttribute('data-htmx-powered'))`)
 }
 
 func (b *tab) click(selector string) {

@@ -26,6 +26,7 @@ func (b *tab) addRule(number int, kind string, fields map[string]string) {
 	b.set(`[name=newRule]`, kind)
 	b.click(`[name=addRule]`)
 	b.until(fmt.Sprintf(`document.querySelector('[name="rules.%d.kind"]')?.value === %s`, number, quote(kind)))
+	b.still()
 	for member, value := range fields {
 		b.set(fmt.Sprintf(`[id="rules.%d.%s"]`, number, member), value)
 	}
@@ -77,6 +78,7 @@ func TestRuleBuilder(t *testing.T) {
 	// Another kind keeps what it has in common.
 	b.set(`[name="rules.1.kind"]`, "regex")
 	b.until(`document.querySelector('[id="rules.1.pattern"]') && !document.querySelector('[id="rules.1.max"]') && document.querySelector('[id="rules.1.pointer"]').value === '/birds'`)
+	b.still()
 	b.set(`[id="rules.1.pattern"]`, "^[a-z]+$")
 	b.until(text("#rule-words-1", "/birds matches ^[a-z]+$"))
 	try(`{"birds": "two"}`, "Passes every check, as it should.")

@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"guildhall/db/cluster"
+	"guildhall/mail"
 	"guildhall/market"
+	"guildhall/store/hook"
 )
 
 // setting is one environment variable and the flag of the same name.
@@ -34,28 +36,38 @@ var settings = []setting{
 	{"GUILDHALL_GRANT", "grant", "1000", "credits granted to a new account"},
 	{"GUILDHALL_REFERRAL_BONUS", "referral-bonus", "100", "granted credits for inviting an agent, paid when an unrelated publisher accepts its first delivery"},
 	{"GUILDHALL_REGISTRATION", "registration", "open", "who may create an account: open (everybody), invite (with a code that an operator made), approval (an operator lets in), closed (nobody)"},
-	{"GUILDHALL_SECRET_KEY", "secret-key", "", "32 random bytes in base64 that seal the codes of goods; while the key is changed NEW,OLD (default the file secret.key in the data directory, made on the first start)"},
+	{"GUILDHALL_SECRET_KEY", "secret-key", "", "32 random bytes in base64 that seal the codes of goods, second factors and mails; while the key is changed NEW,OLD (default the file secret.key in the data directory, made on the first start)"},
+	{"GUILDHALL_SMTP_URL", "smtp-url", "", "mail server for links to forgotten passwords and addresses: smtp://user:password@host:587?from=name@host, or smtps:// for TLS from the start; tls=off allows one without TLS (default no mail is sent)"},
 	{"GUILDHALL_REDEEM_AUTO", "redeem-auto", "5000", "redemptions that cost more wait for an operator; 0 makes all wait"},
 	{"GUILDHALL_REDEEM_DAILY", "redeem-daily", "10000", "redemptions wait for an operator when an account redeems more than this in 24 hours"},
 	{"GUILDHALL_RATE_LIMITS", "rate-limits", "on", "on or off"},
 	{"GUILDHALL_TRUSTED_PROXIES", "trusted-proxies", "", "addresses of reverse proxies whose X-Forwarded-For is believed, such as 127.0.0.1,10.0.0.0/8"},
+	{"GUILDHALL_SECURITY_CONTACT", "security-contact", "", "where flaws are reported, such as mailto:security@example.org, for /.well-known/security.txt (default no such file)"},
+	{"GUILDHALL_WEBHOOK_ALLOW", "webhook-allow", "", "networks, addresses and names of hosts that webhooks may reach besides public addresses, also without TLS, such as 192.168.1.0/24,build.lan (default none)"},
 	{"GUILDHALL_LOG", "log", "text", "text or json"},
 	{"GUILDHALL_METRICS_ADDR", "metrics-addr", "", "address of its own where /metrics is served in Prometheus' format, to everybody who reaches it, such as 127.0.0.1:9090 (default not at all)"},
 }
+
+// secretSettings are those that --help must not print.
+var secretSettings = map[string]bool{"GUILDHALL_SECRET_KEY": true, "GUILDHALL_SMTP_URL": true}
 
 // config is the configuration, checked once.
 type config struct {
 	addr, baseURL, data, databaseURL string
 	metricsAddr                      string
+	securityContact                  string
 	blobURL                          string
 	terms                            market.Terms
 	feeBPS                           int
 	secretKey                        string
+	relay                            *mail.Relay // nil without mail
+	clearSecondFactor                bool
 	grant, referralBonus             int64
 	registration                     market.RegistrationMode
 	review                           market.ReviewPolicy
 	rateLimits                       bool
 	trustedProxies                   []*net.IPNet
+	webhookAllow                     hook.Allow
 	logger                           *slog.Logger
 	noMigrate                        bool
 	password                         string
@@ -76,7 +88,7 @@ func parseConfig(command string, args, env []string, errs io.Writer) (config, er
 	for _, s := range settings {
 		names[s.env] = true
 		fallback := s.fallback
-		if v := known[s.env]; v != "" && s.env != "GUILDHALL_SECRET_KEY" { // --help prints the others
+		if v := known[s.env]; v != "" && !secretSettings[s.env] { // --help prints the others
 			fallback = v
 		}
 		values[s.env] = flags.String(s.flag, fallback, s.about+" ["+s.env+"]")
@@ -88,14 +100,16 @@ func parseConfig(command string, args, env []string, errs io.Writer) (config, er
 	if command == "demo" {
 		flags.StringVar(&c.password, "password", "", "password of the demo account (default a random one, printed at the end)")
 	}
-	if strings.HasPrefix(command, "admin ") && command != "admin rekey" {
+	if command == "admin reset-link" {
+		flags.BoolVar(&c.clearSecondFactor, "clear-second-factor", false, "whoever uses the link needs no second factor any more, for who has lost it")
+	} else if strings.HasPrefix(command, "admin ") && command != "admin rekey" {
 		flags.StringVar(&c.handle, "handle", "", "handle of the operator")
 	}
 	if command == "admin create" {
 		flags.StringVar(&c.email, "email", "", "e-mail address to log in with")
 	}
 	for k := range known {
-		if strings.HasPrefix(k, "GUILDHALL_") && !names[k] {
+		if strings.HasPrefix(k, "GUILDHALL_") && !names[k] && !remoteSettings[k] {
 			return c, fmt.Errorf("%w: there is no setting %s; see guildhall serve --help", errUsage, k)
 		}
 	}
@@ -105,8 +119,10 @@ func parseConfig(command string, args, env []string, errs io.Writer) (config, er
 		return c, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	c.args = flags.Args()
-	if secret := values["GUILDHALL_SECRET_KEY"]; *secret == "" {
-		*secret = known["GUILDHALL_SECRET_KEY"]
+	for name := range secretSettings {
+		if *values[name] == "" {
+			*values[name] = known[name]
+		}
 	}
 	return c, c.fill(func(name string) string { return *values[name] }, errs)
 }
@@ -118,6 +134,11 @@ func (c *config) fill(get func(string) string, errs io.Writer) error {
 	var err error
 	c.addr, c.baseURL = get("GUILDHALL_ADDR"), strings.TrimSuffix(get("GUILDHALL_BASE_URL"), "/")
 	c.data, c.databaseURL = get("GUILDHALL_DATA"), get("DATABASE_URL")
+	if c.securityContact = get("GUILDHALL_SECURITY_CONTACT"); c.securityContact != "" {
+		if at, err := url.Parse(c.securityContact); err != nil || !slices.Contains([]string{"mailto", "https", "tel"}, at.Scheme) || strings.ContainsAny(c.securityContact, "\r\n ") {
+			return bad("GUILDHALL_SECURITY_CONTACT", "one mailto:, https: or tel: address")
+		}
+	}
 	if _, _, err = net.SplitHostPort(c.addr); err != nil {
 		return bad("GUILDHALL_ADDR", "host:port")
 	}
@@ -153,6 +174,11 @@ func (c *config) fill(get func(string) string, errs io.Writer) error {
 			return err
 		}
 	}
+	if text := get("GUILDHALL_SMTP_URL"); text != "" {
+		if c.relay, err = mail.ParseRelay(text); err != nil {
+			return fmt.Errorf("%w: GUILDHALL_SMTP_URL must be %w", errUsage, err)
+		}
+	}
 	for name, to := range map[string]*market.Credits{"GUILDHALL_REDEEM_AUTO": &c.review.Above, "GUILDHALL_REDEEM_DAILY": &c.review.Daily} {
 		n, err := strconv.ParseInt(get(name), 10, 64)
 		if err != nil || n < 0 || n > 1_000_000_000 {
@@ -163,6 +189,9 @@ func (c *config) fill(get func(string) string, errs io.Writer) error {
 	c.rateLimits = get("GUILDHALL_RATE_LIMITS") == "on"
 	if !c.rateLimits && get("GUILDHALL_RATE_LIMITS") != "off" {
 		return bad("GUILDHALL_RATE_LIMITS", "on or off")
+	}
+	if c.webhookAllow, err = hook.ParseAllow(get("GUILDHALL_WEBHOOK_ALLOW")); err != nil {
+		return bad("GUILDHALL_WEBHOOK_ALLOW", "networks, addresses and names of hosts separated by commas, such as 192.168.1.0/24,build.lan")
 	}
 	if c.trustedProxies, err = parseNetworks(get("GUILDHALL_TRUSTED_PROXIES")); err != nil {
 		return bad("GUILDHALL_TRUSTED_PROXIES", "addresses or networks separated by commas, such as 127.0.0.1,10.0.0.0/8")

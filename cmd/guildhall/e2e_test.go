@@ -81,7 +81,7 @@ func (o *output) String() string {
 }
 
 func environment(dir string, more ...string) []string {
-	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GUILDHALL_DATA=" + dir, "GUILDHALL_RATE_LIMITS=off"}, more...)
+	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GUILDHALL_DATA=" + dir, "GUILDHALL_RATE_LIMITS=off", "GUILDHALL_SMTP_URL=smtp://127.0.0.1:1?from=guildhall@example.org"}, more...)
 }
 
 func start(t *testing.T, dir string, more ...string) *site {
@@ -322,9 +322,11 @@ func TestConfiguration(t *testing.T) {
 		{[]string{"serve", "--registration=maybe"}, "X=1", "GUILDHALL_REGISTRATION"},
 		{[]string{"serve"}, "GUILDHALL_TRUSTED_PROXIES=10.0.0.0/33", "GUILDHALL_TRUSTED_PROXIES"},
 		{[]string{"serve"}, "GUILDHALL_SECRET_KEY=c2hvcnQ=", "GUILDHALL_SECRET_KEY"},
+		{[]string{"serve"}, "GUILDHALL_SMTP_URL=http://user:hidden-word@mail.example", "GUILDHALL_SMTP_URL"},
 		{[]string{"serve"}, "GUILDHALL_REDEEM_AUTO=-1", "GUILDHALL_REDEEM_AUTO"},
 		{[]string{"serve"}, "GUILDHALL_METRICS_ADDR=9090", "GUILDHALL_METRICS_ADDR"},
 		{[]string{"serve", "now"}, "X=1", "now"},
+		{[]string{"serve", "now"}, "GUILDHALL_SERVER=http://127.0.0.1:1", "now"},
 		{[]string{"migrate"}, "X=1", "migrate needs"},
 		{[]string{"fly"}, "X=1", "fly"},
 		{nil, "X=1", "Usage"},
@@ -332,7 +334,7 @@ func TestConfiguration(t *testing.T) {
 		cmd := exec.Command(program, c.args...)
 		cmd.Env = environment(dir, c.env)
 		out, _ := cmd.CombinedOutput()
-		if cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(string(out), c.want) {
+		if cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(string(out), c.want) || strings.Contains(string(out), "hidden-word") {
 			t.Errorf("%v with %s: exit %d, want %d naming %s: %s", c.args, c.env, cmd.ProcessState.ExitCode(), exitUsage, c.want, out)
 		}
 	}

@@ -33,6 +33,16 @@ const usage = `Usage: guildhall COMMAND [FLAGS]
   demo            fill an empty market with a month of made-up history
   admin           make operators, who decide cases (see guildhall admin)
   audit           recompute all balances from the ledger; fails on a difference
+
+  work            take on tasks and have a program solve them
+  publish         publish a task
+  tasks           list own tasks
+  review          show a delivery, accept or reject it
+  wallet          show own credits
+  handoff redeem  take over a handoff bundle
+  vault           seal, grant and open protected fields (see guildhall vault)
+
+  openapi         print the API's OpenAPI document, of --server or http://127.0.0.1:8080
   version         print the version
 `
 
@@ -66,6 +76,22 @@ func run(ctx context.Context, args, env []string, out, errs io.Writer) int {
 		err = admin(ctx, args[1:], env, out, errs)
 	case "audit":
 		err = audit(ctx, args[1:], env, out, errs)
+	case "work":
+		err = doWork(ctx, args[1:], env, out, errs)
+	case "publish":
+		err = publish(ctx, args[1:], env, out, errs)
+	case "tasks":
+		err = listTasks(ctx, args[1:], env, out, errs)
+	case "review":
+		err = review(ctx, args[1:], env, out, errs)
+	case "wallet":
+		err = showWallet(ctx, args[1:], env, out, errs)
+	case "handoff":
+		err = handoff(ctx, args[1:], env, out, errs)
+	case "vault":
+		err = vault(ctx, args[1:], env, out, errs)
+	case "openapi":
+		err = printOpenAPI(args[1:], env, out, errs)
 	case "version", "--version":
 		fmt.Fprintln(out, "guildhall", version)
 	case "help", "--help", "-h":

@@ -71,13 +71,15 @@ var (
 		"When the last audit was that found the books whole.", nil, nil)
 	auditEntries = prometheus.NewDesc("guildhall_audit_entries",
 		"Ledger lines that the last audit added up.", nil, nil)
+	feedHeld = prometheus.NewDesc("guildhall_feed_held_seconds",
+		"For how long the oldest transaction has been writing that event feeds wait for; 0 if none is.", nil, nil)
 	sweepLag = prometheus.NewDesc("guildhall_sweep_lag_seconds",
 		"For how long the oldest thing is due that no sweep has settled yet; 0 if nothing is.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (b books) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{auditOK, auditSuccess, auditEntries, sweepLag} {
+	for _, d := range []*prometheus.Desc{auditOK, auditSuccess, auditEntries, sweepLag, feedHeld} {
 		to <- d
 	}
 }
@@ -110,6 +112,12 @@ func (b books) Collect(to chan<- prometheus.Metric) {
 		return
 	}
 	gauge(sweepLag, lag.Seconds())
+	held, err := b.store.FeedHeld(ctx)
+	if err != nil {
+		to <- prometheus.NewInvalidMetric(feedHeld, err)
+		return
+	}
+	gauge(feedHeld, held.Seconds())
 }
 
 // metricsListener is the address of the metrics, apart from the site's.

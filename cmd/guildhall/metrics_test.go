@@ -118,7 +118,11 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("the lag is %v, want an hour", lag)
 	}
 	release()
-	for deadline := time.Now().Add(10 * time.Second); wrong["guildhall_sweep_lag_seconds"] != 0 && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	// What is settled is counted a moment after it is.
+	waiting := func() bool {
+		return wrong["guildhall_sweep_lag_seconds"] != 0 || wrong["guildhall_sweep_items_total"] == settled
+	}
+	for deadline := time.Now().Add(20 * time.Second); waiting() && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		_, wrong = scrape(t, s)
 	}
 	if wrong["guildhall_sweep_lag_seconds"] != 0 || wrong["guildhall_sweep_items_total"] != settled+1 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 
@@ -42,6 +43,14 @@ func (b *tab) send(form, button string) {
 func screens(w *world) []screen {
 	const refused = `document.querySelector('.error-summary')`
 	send := func(form string) func(*tab) { return func(b *tab) { b.send(form, "") } }
+	// Somebody new, for what needs a proof of the last minutes.
+	anew := func(do func(*tab, member)) func(*tab) {
+		return func(b *tab) {
+			m := join(b.t, w.url, "anew-"+strings.ToLower(rand.Text()[:8]))
+			b.as(m)
+			do(b, m)
+		}
+	}
 	return []screen{
 		// First: cookies go along with a form of another site for two minutes only.
 		{name: "forbidden", path: "/login", there: `document.querySelector('.error-page')`, lead: func(b *tab) {
@@ -106,8 +115,68 @@ func screens(w *world) []screen {
 			eval[bool](b, `document.querySelector('#autoAccept').checked = true`)
 			b.send(".publish", `[name="trySamples"]`)
 		}},
+		{name: "vault", path: "/vault", who: w.newcomer, there: `document.querySelector('section[data-step="new"]:not([hidden])')`},
+		{name: "vault-saving", path: "/vault", who: w.newcomer, there: `document.querySelector('section[data-step="saving"]:not([hidden])')`, lead: func(b *tab) { b.act(`[data-act="make"]`) }},
+		{name: "vault-ready", path: "/vault", who: w.mara, there: `document.querySelector('section[data-step="ready"]:not([hidden])')`, lead: (*tab).makeKeys},
+		{name: "seal", path: "/tasks/new", who: w.mara, there: `document.querySelector('[data-rows]')?.checkVisibility()`, lead: func(b *tab) {
+			for name, value := range wordsTask("Translate the signs", 30, false) {
+				if !strings.HasPrefix(name, "rules.") {
+					b.set("#"+name, value)
+				}
+			}
+			eval[bool](b, `document.querySelector('#protectedFields').checked = true`)
+			b.send(".publish", "")
+			b.until(`document.querySelector('#vault')`)
+			b.makeKeys()
+		}},
+		{name: "task-protected", path: w.sealed, there: `document.querySelector('#protected-h')`},
+		{name: "task-vault", path: w.sealed + "/vault", who: w.mara, there: `document.querySelector('form[data-request]:not([hidden])')`, lead: (*tab).makeKeys},
+		{name: "task-vault-refused", path: w.sealed + "/vault", who: w.mara, lead: func(b *tab) {
+			b.until(`(f => f && (f.elements.reason.value = 'x'.repeat(1001), f.elements.reason.removeAttribute('maxlength'), f.requestSubmit(), true))(document.querySelector('form[action$="/deny"]'))`)
+		}, there: refused},
 		{name: "console", path: "/console", who: w.mara, there: `document.querySelectorAll('.task').length > 3`},
 		{name: "console-empty", path: "/console", who: w.newcomer, there: `document.querySelector('.empty')`},
+		{name: "docs", path: "/docs"},
+		{name: "docs-agents", path: "/docs/agents", there: `document.querySelector('#prompt')`},
+		{name: "docs-people", path: "/docs/people", who: w.mara},
+		{name: "docs-errors", path: "/docs/errors"},
+		{name: "docs-rules", path: "/docs/rules?recipe=rule"},
+		{name: "docs-rules-tried", path: "/docs/rules?recipe=range", lead: send(`form[action="/docs/rules"]`), there: `document.querySelector('#try [role="status"]')`},
+		{name: "docs-secrets", path: "/docs/secrets"},
+		{name: "docs-webhooks", path: "/docs/webhooks"},
+		{name: "docs-changelog", path: "/docs/changelog"},
+		{name: "bundles", path: "/console/bundles", who: w.mara, there: `document.querySelectorAll('.task').length >= 3`},
+		{name: "bundles-empty", path: "/console/bundles", who: w.newcomer, there: `document.querySelector('.empty')`},
+		{name: "bundle-new", path: "/console/bundles/new", who: w.mara},
+		{name: "bundle-new-refused", path: "/console/bundles/new?preset=review", who: w.newcomer, lead: send(`form[action="/console/bundles"]`), there: refused},
+		{name: "bundle-handover", path: "/console/bundles/new?preset=watch", who: w.mara, there: `document.querySelector('#prompt')`, lead: func(b *tab) {
+			b.set("#name", "Night watch")
+			b.send(`form[action="/console/bundles"]`, "")
+		}},
+		{name: "bundle", path: w.bundle, who: w.mara, there: `document.querySelectorAll('tbody tr').length >= 5`},
+		{name: "bundle-narrow", path: w.bundle, who: w.mara, there: `document.querySelector('details[open] form[action$="/narrow"]')`, lead: func(b *tab) { b.click(".panel summary") }},
+		{name: "bundle-leaked", path: w.leaked, who: w.mara, there: `document.querySelector('.notice-warn')`},
+		{name: "agents-empty", path: "/console/agents", who: w.newcomer, there: `document.querySelector('.empty')`},
+		{name: "agents", path: "/console/agents", who: w.keeper, there: `document.querySelectorAll('.task').length === 2 && document.querySelector('#ended-h')`},
+		{name: "agents-refused", path: "/console/agents", who: w.newcomer, lead: send(`form[action$="/check"]`), there: refused},
+		{name: "agent-bind", path: "/console/agents", who: w.keeper, there: `document.querySelector('form[action="/console/agents"]')`, lead: func(b *tab) {
+			b.set("#code", register(b.t, w.url, fresh("ink-courier")).code(b.t)) // its own: a newer code ends the one before
+			b.send(`form[action$="/check"]`, "")
+		}},
+		{name: "agent", path: "/console/agents/lexicon", who: w.keeper, there: `document.querySelector('#deeds-h + .table-wrap')`},
+		{name: "agent-paused", path: "/console/agents/night-clerk", who: w.keeper, there: `document.querySelector('.notice-warn')`},
+		{name: "agent-limit-refused", path: "/console/agents/night-clerk", who: w.keeper, there: refused, lead: func(b *tab) {
+			b.set("#limit", "-1")
+			b.send(`form[action$="/limit"]`, "")
+		}},
+		{name: "agent-grant", path: "/console/agents/night-clerk", who: w.keeper, lead: send(`form[action$="/grant"]`), there: `document.querySelector('#grant')`},
+		{name: "activity", path: "/console/activity", who: w.mara, there: `document.querySelectorAll('.event').length === 20`},
+		{name: "activity-empty", path: "/console/activity", who: w.newcomer, there: `document.querySelector('.empty')`},
+		{name: "webhooks", path: "/console/webhooks", who: w.mara, there: `document.querySelector('.task')`},
+		{name: "webhooks-empty", path: "/console/webhooks", who: w.newcomer, there: `document.querySelector('.empty')`},
+		{name: "webhooks-refused", path: "/console/webhooks", who: w.newcomer, lead: send(`form[action="/console/webhooks"]`), there: refused},
+		{name: "webhook-secret", path: w.hook, who: w.mara, there: `document.querySelector('#secret')`, lead: send(`form[action$="/rotate"]`)},
+		{name: "webhook", path: w.hook, who: w.mara, there: `document.querySelector('form[action$="/redeliver"]')`},
 		{name: "wallet", path: "/wallet", who: w.mara, there: `document.querySelector('.spark')`},
 		{name: "wallet-nothing", path: "/wallet?kind=payout", who: w.newcomer},
 		{name: "referrals", path: "/referrals", who: w.mara, there: `document.querySelectorAll('tbody tr').length >= 2`},
@@ -130,7 +199,41 @@ func screens(w *world) []screen {
 		{name: "order-disputed", path: w.bad, who: w.mara, there: `document.querySelector('.notice-warn')`},
 		{name: "order-refunded", path: w.back, who: w.mara, there: `document.querySelector('.notice-ok')`},
 		{name: "settings", path: "/settings", who: w.mara},
-		{name: "settings-refused", path: "/settings", who: w.mara, lead: send(`form[action="/settings/password"]`), there: refused},
+		{name: "security", path: "/settings/security", who: w.mara, there: `document.querySelectorAll('tbody tr').length > 0`},
+		{name: "security-refused", path: "/settings/security", who: w.mara, lead: send(`form[action="/settings/password"]`), there: refused},
+		{name: "totp-enrol", path: "/confirm", who: w.careful, lead: anew(func(b *tab, m member) {
+			m.beginTOTP(b.t)
+			b.open("/settings/security/totp")
+		}), there: `document.querySelector('svg[role=img]')`},
+		{name: "totp-enrol-refused", path: "/confirm", who: w.careful, lead: anew(func(b *tab, m member) {
+			m.beginTOTP(b.t)
+			b.open("/settings/security/totp")
+			b.send(`form[action="/settings/security/totp"]`, "")
+		}), there: refused},
+		{name: "security-full", path: "/settings/security", who: w.guarded, there: `document.querySelectorAll('tbody tr').length > 1`},
+		{name: "recovery-codes", path: "/confirm", who: w.careful, lead: anew(func(b *tab, m member) {
+			m.enrol(b.t)
+			b.open("/settings/security")
+			b.send(`form[action="/settings/security/recovery"]`, "")
+		}), there: `document.querySelector('#codes')`},
+		{name: "login-code", path: "/login", lead: func(b *tab) {
+			b.set("#email", w.guarded.email())
+			b.set("#password", password)
+			b.send(`form[action="/login"]`, "")
+		}, there: `document.querySelector('form[action="/login/code"]')`},
+		{name: "confirm-code", path: "/confirm", who: w.guarded, there: `document.querySelector('#totp')`},
+		{name: "forgot", path: "/forgot", there: `document.querySelector('form[action="/forgot"]')`},
+		{name: "forgot-refused", path: "/forgot", lead: send(`form[action="/forgot"]`), there: refused},
+		{name: "forgot-sent", path: "/forgot", lead: func(b *tab) {
+			b.set("#email", "nobody@example.org")
+			b.send(`form[action="/forgot"]`, "")
+		}, there: `!document.querySelector('form[action="/forgot"]')`},
+		{name: "reset", path: w.reset, there: `document.querySelector('#newPassword')`},
+		{name: "reset-refused", path: w.reset, lead: send(`form[action="/reset"]`), there: refused},
+		{name: "reset-invalid", path: "/reset?token=NOTHING", there: `document.querySelector('.error-page')`},
+		{name: "verify", path: "/verify?token=NOTHING", who: w.mara, there: `document.querySelector('form[action="/verify"]')`},
+		{name: "confirm", path: "/confirm?next=/settings/security", who: w.mara, there: `document.querySelector('#password')`},
+		{name: "confirm-refused", path: "/confirm", who: w.mara, lead: send(`form[action="/confirm"]`), there: refused},
 		{name: "profile-person", path: "/agents/" + w.mara.handle},
 		{name: "profile-agent", path: "/agents/" + w.agent},
 		{name: "leaderboard", path: "/leaderboard?period=all", there: `document.querySelector('#board')`},

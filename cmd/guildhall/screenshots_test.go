@@ -37,6 +37,11 @@ func TestScreenshots(t *testing.T) {
 	w := demoWorld(t, start(t, dir).url)
 	w.fillCases(t, dir)
 	w.fillOutputs(t)
+	w.fillBundles(t)
+	w.fillBindings(t)
+	w.fillSecurity(t, dir)
+	w.fillWebhooks(t)
+	w.fillSealed(t)
 	all := screens(w)
 	for _, lang := range []string{"en", "zh-CN"} {
 		for _, theme := range []string{"light", "dark"} {

@@ -96,7 +96,7 @@ func TestSecretKey(t *testing.T) {
 		t.Errorf("with a file that others read: %s", said)
 	}
 	var out, errs bytes.Buffer
-	run(t.Context(), []string{"serve", "--help"}, []string{"GUILDHALL_SECRET_KEY=" + fresh}, &out, &errs)
+	run(t.Context(), []string{"serve", "--help"}, []string{"GUILDHALL_SECRET_KEY=" + fresh, "GUILDHALL_SMTP_URL=smtp://user:" + fresh + "@mail.example?from=a@example.org"}, &out, &errs)
 	if strings.Contains(out.String()+errs.String(), fresh) {
 		t.Error("the help shows the key")
 	}

@@ -14,9 +14,11 @@ import (
 
 	"guildhall/db"
 	"guildhall/handlers"
+	"guildhall/mail"
 	"guildhall/market"
 	"guildhall/market/verify/pool"
 	"guildhall/store"
+	"guildhall/store/hook"
 )
 
 const (
@@ -63,7 +65,7 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 		return err
 	}
 	s, err := store.Open(d.url, store.Options{Grant: market.Credits(c.grant), ReferralBonus: market.Credits(c.referralBonus), Terms: c.terms, FeeBPS: c.feeBPS, Blobs: blobs,
-		Vault: vault, Registration: c.registration, Review: c.review})
+		Mail: c.relay != nil, Vault: vault, Registration: c.registration, Review: c.review})
 	if err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 		c.baseURL = "http://" + listener.Addr().String()
 	}
 	meters := newMeters(s)
-	options := handlers.Options{Store: s, Verifier: verifier, Logger: c.logger, BaseURL: c.baseURL, RateLimits: c.rateLimits, TrustedProxies: c.trustedProxies, Version: version, Done: ctx.Done()}
+	options := handlers.Options{Store: s, Verifier: verifier, Logger: c.logger, BaseURL: c.baseURL, RateLimits: c.rateLimits, TrustedProxies: c.trustedProxies, Version: version, SecurityContact: c.securityContact, Done: ctx.Done(), WebhookAllow: c.webhookAllow}
 	if watched.on() {
 		options.Observe = meters.served
 		go watched.serve(ctx, meters, c.logger)
@@ -96,14 +98,35 @@ func serve(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	go collectOrphans(sweeping, s, c.logger)
 	go auditDaily(sweeping, s, c.logger)
 	go raiseFlags(sweeping, s, c.logger)
+	if c.relay != nil {
+		go (&mail.Sender{Store: s, Relay: c.relay, BaseURL: c.baseURL, Logger: c.logger}).Run(sweeping)
+	}
+	sent := make(chan struct{})
+	go func() {
+		s.SendWebhooks(sweeping, hook.New(hook.Options{Allow: c.webhookAllow}), func(err error) { c.logger.Error("webhooks", "error", err) })
+		close(sent)
+	}()
 	err = answer(ctx, listener, site)
 	stopSweeping()
 	<-done
+	<-sent
 	return err
 }
 
-// ready brings the schema up to date, or refuses an older one.
+// ready brings the schema up to date, or refuses an older one, and finds out
+// whether the database was restored.
 func ready(ctx context.Context, c config, databaseURL string) error {
+	if err := migrated(ctx, c, databaseURL); err != nil {
+		return err
+	}
+	restored, err := store.AfterRestore(ctx, databaseURL)
+	if restored {
+		c.logger.Info("the database was restored from a dump; event feeds go on behind what is in it")
+	}
+	return err
+}
+
+func migrated(ctx context.Context, c config, databaseURL string) error {
 	if !c.noMigrate {
 		return db.Migrate(ctx, databaseURL)
 	}

@@ -73,16 +73,30 @@ type world struct {
 	// sheet and report are mara's tasks with deliveries that wait: a table, and
 	// a document with a table and Markdown in it; sampled has samples
 	sheet, report, sampled string
+	// hook is the page of mara's webhook, which cannot be reached
+	hook string
 	// banned was suspended, halted is its task, stopped its page for operators;
 	// file is the worker's
 	banned                member
 	halted, stopped, file string
 	// flag is the page of a flag of it
 	flag string
+	// keeper manages agents
+	keeper member
 	// waiter waits for approval, patient is its page for operators; turnedAway
 	// was not approved
 	waiter, turnedAway member
 	patient            string
+	// bundle is the page of a bundle of mara's that is used, leaked that of one
+	// whose code was sent twice
+	bundle, leaked string
+	// guarded has a second factor and more than one session, careful is somebody
+	// else each time
+	guarded, careful member
+	// reset is the path of a link for a new password
+	reset string
+	// sealed is mara's task with protected fields that the worker asked for
+	sealed string
 }
 
 func theWorld(t *testing.T) *world {
@@ -99,6 +113,11 @@ func theWorld(t *testing.T) *world {
 		w := fill(t, shared.site.url)
 		w.fillCases(t, shared.dir)
 		w.fillOutputs(t)
+		w.fillBundles(t)
+		w.fillBindings(t)
+		w.fillSecurity(t, shared.dir)
+		w.fillWebhooks(t)
+		w.fillSealed(t)
 		shared.w = w
 	})
 	if shared.w == nil {

@@ -109,7 +109,7 @@ func (p *Player) orderStep(ctx context.Context, g *good, o *order, verb, text st
 		o.id = made.ID
 		return err
 	case "reveal":
-		_, err := p.Store.RevealOrder(ctx, by, o.id, true)
+		_, err := p.Store.RevealOrder(ctx, by, o.id)
 		return err
 	case "approve":
 		_, err := p.Store.ApproveOrder(ctx, p.judge(), o.id)

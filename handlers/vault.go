@@ -1,0 +1,77 @@
+package handlers
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"time"
+
+	"guildhall/market"
+	"guildhall/views"
+)
+
+// The pages of the vault. What is secret there never leaves the browser: forms
+// bring ciphertext, and the same handlers take it as from programs.
+
+// maxSealedTasks bounds the own tasks that the page of the keys lists.
+const maxSealedTasks = 100
+
+func (r *request) vault() views.VaultView {
+	return views.VaultView{Handle: r.actor.Handle, Now: time.Now()}
+}
+
+// showVault is the page of this browser's keys.
+func (h *Handlers) showVault(r *request) (answer, error) {
+	return answer{page: func(ctx context.Context) (views.Screen, error) {
+		tasks, err := h.Store.OwnTasks(ctx, r.actor.Account, market.RolePublisher, "", nil, "", maxSealedTasks)
+		tasks = slices.DeleteFunc(tasks, func(t market.Task) bool { return t.Protected == nil })
+		return views.Vault(ctx, views.KeysView{VaultView: r.vault(), Tasks: tasks}), err
+	}}, nil
+}
+
+// askToSeal is the last step of publishing a task with protected fields: their
+// values are asked for on a page that seals them before it sends anything.
+// Without that nothing is published.
+func (h *Handlers) askToSeal(r *request, d market.Draft) (answer, error) {
+	if d.Mode != market.ModeExclusive {
+		return answer{}, market.Field("/protectedFields", "protected_mode", nil)
+	}
+	return answer{page: func(ctx context.Context) (views.Screen, error) {
+		v := views.SealView{VaultView: r.vault(), Form: views.Form{Values: r.form}, Cost: d.Cost(h.Store.FeeBPS())}
+		return views.Seal(ctx, v), nil
+	}}, nil
+}
+
+// showSecrets is the page of the protected fields of an own task.
+func (h *Handlers) showSecrets(r *request) (answer, error) {
+	id, err := r.taskID()
+	if err != nil {
+		return answer{}, err
+	}
+	v, err := h.secretsView(r, id, views.Form{})
+	return answer{page: func(ctx context.Context) (views.Screen, error) { return views.Secrets(ctx, v), nil }}, err
+}
+
+func (h *Handlers) secretsView(r *request, id market.TaskID, f views.Form) (views.SecretsView, error) {
+	t, ciphertext, err := h.Store.OwnSecrets(r.ctx(), r.by, id)
+	if err != nil {
+		return views.SecretsView{}, err
+	}
+	f.Once = newRequestID()
+	v := views.SecretsView{VaultView: r.vault(), Snapshot: t, Ciphertext: ciphertext, Form: f}
+	v.Requests, v.Trail, v.Rotate, err = h.secretRequests(r, t, "", 100)
+	return v, err
+}
+
+// secretsAgain shows the page with why an action was refused.
+func (h *Handlers) secretsAgain(r *request, id market.TaskID) {
+	r.again = func(ctx context.Context, p views.Problem) (views.Screen, error) {
+		for i, f := range p.Fields {
+			p.Fields[i].Label = map[string]string{"/expiresAt": "vault.until", "/reason": "vault.reason"}[f.Pointer]
+		}
+		// What was sealed is made anew; what was typed stays.
+		v, err := h.secretsView(r, id, views.Form{Problem: &p, Values: url.Values{"expiresAt": r.form["expiresAt"], "reason": r.form["reason"]}})
+		v.Refused = market.SecretRequestID(r.echo.Param("rid"))
+		return views.Secrets(ctx, v), err
+	}
+}
