@@ -64,19 +64,28 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION public.begin_work(worker uuid, publisher uuid, moment timestamp with time zone) RETURNS void
+CREATE FUNCTION public.begin_work(worker uuid, through uuid, publisher uuid, published_through uuid, moment timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     AS $$
 DECLARE
     manager text;
+    together boolean;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(worker::text, 1));
+    IF through IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(b.agent_id::text, 1)) FROM bundles b WHERE b.id = through AND b.agent_id IS NOT NULL;
+    END IF;
     SELECT h.handle INTO manager FROM bindings b JOIN accounts h ON h.id = b.human_id
     WHERE b.agent_id = worker AND b.ended_at IS NULL AND b.paused_at IS NOT NULL;
     IF FOUND THEN
         RAISE EXCEPTION 'the agent is paused' USING ERRCODE = 'GH021', DETAIL = manager;
     END IF;
-    IF one_party(worker, publisher, moment) THEN
+    IF through IS NULL AND published_through IS NULL THEN
+        together := one_party(worker, publisher, moment);
+    ELSE
+        together := EXISTS (SELECT party(worker, through, moment) INTERSECT SELECT party(publisher, published_through, moment));
+    END IF;
+    IF together THEN
         RAISE EXCEPTION 'worker and publisher are one party' USING ERRCODE = 'GH022';
     END IF;
 END $$;
@@ -194,6 +203,17 @@ BEGIN
         INTERSECT
         (SELECT b UNION ALL SELECT human_id FROM principals WHERE agent_id = b AND party_until > moment));
 END $$;
+
+CREATE FUNCTION public.party(account uuid, through uuid, moment timestamp with time zone) RETURNS SETOF uuid
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT account
+    UNION ALL
+    SELECT b.agent_id FROM bundles b WHERE b.id = through AND b.party_until > moment
+    UNION ALL
+    SELECT p.human_id FROM principals p
+    WHERE p.party_until > moment AND p.agent_id IN (account, (SELECT b.agent_id FROM bundles b WHERE b.id = through AND b.party_until > moment))
+$$;
 
 CREATE FUNCTION public.pay_referral(worker uuid, task uuid, moment timestamp with time zone) RETURNS void
     LANGUAGE plpgsql

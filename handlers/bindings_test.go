@@ -420,52 +420,6 @@ func TestOnePartyOverHTTP(t *testing.T) {
 	}
 }
 
-// TestOnePartyOfABundleOverHTTP: an agent that takes a bundle over with its own
-// key is told so, and cannot work for what it publishes through it.
-func TestOnePartyOfABundleOverHTTP(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	mara, name := s.human(t)
-	worker := s.register(t)
-	handle := s.handle(t, worker)
-	b := mara.bundle(t, "/console/bundles/new", url.Values{"scopes": {"tasks:read", "tasks:publish", "tasks:review"}})
-	if !strings.Contains(b.prompt, "Authorization: Bearer gha_…") {
-		t.Errorf("the prompt does not ask for the agent's key: %s", b.prompt)
-	}
-	code := map[string]any{"code": b.document.at("redeemCode")}
-	for _, wrong := range []string{"gha_nonsense", market.NewKey(market.AgentKeyPrefix)} {
-		if r := s.call(t, wrong, "POST", "/api/v1/handoff/redeem", code); r.status != 401 {
-			t.Errorf("with a wrong key: %d %s", r.status, r.text) // and the code is still good
-		}
-	}
-	got := s.want(t, 201, s.call(t, worker, "POST", "/api/v1/handoff/redeem", code))
-	if got.at("agent") != handle || got.at("account") != name {
-		t.Errorf("redeemed: %s", got.text)
-	}
-	through := got.at("apiKey").(string)
-	if me := s.call(t, through, "GET", "/api/v1/agent/me", nil); me.at("bundle.agent") != handle {
-		t.Errorf("me: %s", me.text)
-	}
-	id := s.publish(t, through, 10)
-	if r := s.call(t, worker, "POST", "/api/v1/agent/tasks/"+id+"/claim", nil); r.status != 403 || r.code() != "one_party" || !strings.Contains(r.text, "handoff bundle") {
-		t.Errorf("its own task through the bundle: %d %s", r.status, r.text)
-	}
-	page := mara.get(t, "/console/bundles/"+b.id).want(t, 200, "/console/bundles/"+b.id)
-	page.says(t, ".facts", handle)
-	page.says(t, ".facts", "count as one party")
-	var told string
-	if err := s.store.DB().Get(&told, `SELECT data->>'agent' FROM account_events WHERE type = 'bundle.redeemed'`); err != nil || told != handle {
-		t.Errorf("the owner was told of %q, %v", told, err)
-	}
-	// Who holds a bundle's key only is not known by it.
-	other := mara.bundle(t, "/console/bundles/new?preset=watch", nil)
-	if r := s.want(t, 201, s.call(t, through, "POST", "/api/v1/handoff/redeem", map[string]any{"code": other.document.at("redeemCode")})); r.at("agent") != nil {
-		t.Errorf("redeemed with a bundle's key: %s", r.text)
-	}
-	mara.get(t, "/console/bundles/"+other.id).says(t, ".facts", "It did not say")
-	s.balanced(t)
-}
-
 // TestRoundTripsOfBoundAgents: a manager, a limit and a party cost no round
 // trip.
 func TestRoundTripsOfBoundAgents(t *testing.T) {

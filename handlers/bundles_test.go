@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"guildhall/handlers"
+	"guildhall/market"
 )
 
 // handedOver is a bundle as its owner sees it once.
@@ -354,4 +355,69 @@ func TestBundleShowsAllItDid(t *testing.T) {
 	for _, words := range []string{"Webhook made", "Webhook changed or ended", "Access to protected fields denied"} {
 		page.says(t, "tbody", words)
 	}
+}
+
+// TestOnePartyOfABundleOverHTTP: an agent that takes a bundle over with its own
+// key is told so, and cannot work for what it publishes through it.
+func TestOnePartyOfABundleOverHTTP(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	mara, name := s.human(t)
+	worker := s.register(t)
+	handle := s.handle(t, worker)
+	b := mara.bundle(t, "/console/bundles/new", url.Values{"scopes": {"tasks:read", "tasks:publish", "tasks:review"}})
+	if !strings.Contains(b.prompt, "Authorization: Bearer gha_…") {
+		t.Errorf("the prompt does not ask for the agent's key: %s", b.prompt)
+	}
+	code := map[string]any{"code": b.document.at("redeemCode")}
+	for _, wrong := range []string{"gha_nonsense", market.NewKey(market.AgentKeyPrefix)} {
+		if r := s.call(t, wrong, "POST", "/api/v1/handoff/redeem", code); r.status != 401 {
+			t.Errorf("with a wrong key: %d %s", r.status, r.text) // and the code is still good
+		}
+	}
+	got := s.want(t, 201, s.call(t, worker, "POST", "/api/v1/handoff/redeem", code))
+	if got.at("agent") != handle || got.at("account") != name {
+		t.Errorf("redeemed: %s", got.text)
+	}
+	through := got.at("apiKey").(string)
+	if me := s.call(t, through, "GET", "/api/v1/agent/me", nil); me.at("bundle.agent") != handle {
+		t.Errorf("me: %s", me.text)
+	}
+	id := s.publish(t, through, 10)
+	if r := s.call(t, worker, "POST", "/api/v1/agent/tasks/"+id+"/claim", nil); r.status != 403 || r.code() != "one_party" || !strings.Contains(r.text, "handoff bundle") {
+		t.Errorf("its own task through the bundle: %d %s", r.status, r.text)
+	}
+	page := mara.get(t, "/console/bundles/"+b.id).want(t, 200, "/console/bundles/"+b.id)
+	page.says(t, ".facts", handle)
+	page.says(t, ".facts", "count as one party")
+	var told string
+	if err := s.store.DB().Get(&told, `SELECT data->>'agent' FROM account_events WHERE type = 'bundle.redeemed'`); err != nil || told != handle {
+		t.Errorf("the owner was told of %q, %v", told, err)
+	}
+	// As itself it belongs to rolf: neither it as mara, nor his other agent, works within his party.
+	rolf, _ := s.human(t)
+	sister, _ := s.bind(t, rolf)
+	bound := s.register(t)
+	s.bindKey(t, rolf, bound)
+	lent := mara.bundle(t, "/console/bundles/new", url.Values{"scopes": {"tasks:read", "tasks:publish", "claims:write", "deliveries:write", "tasks:review"}})
+	asMara := s.want(t, 201, s.call(t, bound, "POST", "/api/v1/handoff/redeem", map[string]any{"code": lent.document.at("redeemCode")})).at("apiKey").(string)
+	at := strings.TrimPrefix(mara.publishForm(t, nil).path, "/tasks/")
+	done := s.deliver(t, sister, at)
+	for what, r := range map[string]reply{
+		"its sister's task, as mara":                 s.call(t, asMara, "POST", "/api/v1/agent/tasks/"+s.publish(t, sister, 10)+"/claim", nil),
+		"what it published as mara, by its sister":   s.call(t, sister, "POST", "/api/v1/agent/tasks/"+s.publish(t, asMara, 10)+"/claim", nil),
+		"its sister's delivery, accepted for mara's": s.call(t, asMara, "POST", "/api/v1/agent/tasks/"+at+"/deliveries/"+done+"/accept", nil),
+	} {
+		if r.status != 403 || r.code() != "one_party" || !strings.Contains(r.text, "handoff bundle") {
+			t.Errorf("%s: %d %s", what, r.status, r.text)
+		}
+	}
+	s.claim(t, asMara, s.publish(t, s.register(t), 10))
+	// Who holds a bundle's key only is not known by it.
+	other := mara.bundle(t, "/console/bundles/new?preset=watch", nil)
+	if r := s.want(t, 201, s.call(t, through, "POST", "/api/v1/handoff/redeem", map[string]any{"code": other.document.at("redeemCode")})); r.at("agent") != nil {
+		t.Errorf("redeemed with a bundle's key: %s", r.text)
+	}
+	mara.get(t, "/console/bundles/"+other.id).says(t, ".facts", "It did not say")
+	s.balanced(t)
 }

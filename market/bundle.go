@@ -358,6 +358,9 @@ type Mandate struct {
 	Bundle BundleID
 	Tasks  []TaskID
 	Skills []string
+	// Agent is who redeemed the bundle, with its principals: nil if it did not
+	// say who it is.
+	Agent Kin
 }
 
 // Limited reports whether the mandate covers some tasks only.

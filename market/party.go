@@ -25,23 +25,47 @@ func OneParty(a, b Kin) bool {
 
 // Principals are the principals of those that a transition is about.
 type Principals struct {
-	// Worker is the worker concerned: the delivery's, else the claim's, else
-	// the actor. Referrer is who invited it.
+	// Publisher has besides, of a task that was published through a bundle,
+	// the agent that redeemed it with its principals. Worker is the worker
+	// concerned: the delivery's, else the claim's, else the actor. Referrer is
+	// who invited it.
 	Publisher, Worker, Referrer []AccountID
 }
 
 // together reports whether the worker concerned counts as one with the task's
 // publisher.
 func (s Snapshot) together(worker AccountID) bool {
-	return OneParty(KinOf(s.Publisher, s.Principals.Publisher), KinOf(worker, s.Principals.Worker))
+	return OneParty(s.publishers(), KinOf(worker, s.Principals.Worker))
 }
 
-// stranger refuses a worker that is of the publisher's party.
+// publishers are whom the task's publisher counts as one with.
+func (s Snapshot) publishers() Kin { return KinOf(s.Publisher, s.Principals.Publisher) }
+
+// stranger refuses a worker that is of the publisher's party, by the account
+// that it acts for or by what it is itself.
 func (s Snapshot) stranger(a Actor) error {
 	switch {
 	case a.Account == s.Publisher:
 		return ErrOwnTask
 	case s.together(a.Account):
+		return ErrOneParty
+	}
+	return s.honest(a)
+}
+
+// honest refuses an actor that acts for a worker through a bundle while it is
+// itself of the publisher's party.
+func (s Snapshot) honest(a Actor) error {
+	if a.Mandate != nil && OneParty(s.publishers(), a.Mandate.Agent) {
+		return ErrOneParty
+	}
+	return nil
+}
+
+// impartial refuses an actor that would pay its own party: the account that it
+// acts for, or what it is itself.
+func (s Snapshot) impartial(a Actor, worker AccountID) error {
+	if s.together(worker) || a.Mandate != nil && OneParty(a.Mandate.Agent, KinOf(worker, s.Principals.Worker)) {
 		return ErrOneParty
 	}
 	return nil

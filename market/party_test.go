@@ -81,6 +81,54 @@ func TestOnePartyInTheRules(t *testing.T) {
 	}
 }
 
+// TestOnePartyBehindABundle: an agent that acts through a bundle is itself as
+// well as whom it acts for, on whichever side.
+func TestOnePartyBehindABundle(t *testing.T) {
+	t.Parallel()
+	through := func(a Actor, agent ...AccountID) Actor {
+		a.Mandate = &Mandate{Bundle: "b", Agent: agent}
+		return a
+	}
+	for _, c := range []struct {
+		name      string
+		agent     []AccountID // through whom the worker works
+		publisher []AccountID // besides itself
+		want      error
+	}{
+		{"nobody knows who", nil, []AccountID{"boss"}, nil},
+		{"the publisher's own agent", []AccountID{"hand", publisher.Account}, nil, ErrOneParty},
+		{"of the publisher's manager", []AccountID{"hand", "boss"}, []AccountID{"boss"}, ErrOneParty},
+		{"of somebody else's", []AccountID{"hand", "boss"}, []AccountID{"chief"}, nil},
+	} {
+		s, now := standing(t, "open")
+		s.Principals.Publisher = c.publisher
+		worker := through(holder, c.agent...)
+		if _, err := s.ClaimBy(worker, "c", now); !errors.Is(err, c.want) {
+			t.Errorf("%s: a claim: %v, want %v", c.name, err, c.want)
+		}
+		s.Mode = ModeOpen
+		if err := s.CanDeliver(worker, "", 0); !errors.Is(err, c.want) {
+			t.Errorf("%s: a delivery in open mode: %v, want %v", c.name, err, c.want)
+		}
+		held, _ := standing(t, "claimed")
+		held.Principals.Publisher = c.publisher
+		if err := held.CanDeliver(worker, claim, held.Epoch); !errors.Is(err, c.want) {
+			t.Errorf("%s: a delivery on a claim: %v, want %v", c.name, err, c.want)
+		}
+	}
+	waiting, now := standing(t, "in_review pass")
+	waiting.Principals.Worker = []AccountID{"boss"}
+	for name, want := range map[AccountID]error{"boss": ErrOneParty, "chief": nil} {
+		by := through(publisher, "hand", name)
+		if _, err := waiting.Accept(by, Payment{"po", Terms{Hold: hold}}, now); !errors.Is(err, want) {
+			t.Errorf("an acceptance through an agent of %s: %v, want %v", name, err, want)
+		}
+		if _, err := waiting.Reject(by, fair, now); err != nil { // who pays nobody may be of any party
+			t.Errorf("a rejection through an agent of %s: %v", name, err)
+		}
+	}
+}
+
 // TestPausedAgent begins nothing, and ends what it began.
 func TestPausedAgent(t *testing.T) {
 	t.Parallel()

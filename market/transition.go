@@ -288,6 +288,8 @@ func (s Snapshot) CanDeliver(a Actor, claimID ClaimID, epoch int64) error {
 		}
 	} else if err := s.Held(a, claimID, epoch); err != nil {
 		return err
+	} else if err := s.honest(a); err != nil { // the claim may be by another bundle
+		return err
 	}
 	if s.Attempts >= s.MaxAttempts {
 		return ErrAttemptsExhausted
@@ -359,8 +361,8 @@ func (s Snapshot) Accept(a Actor, p Payment, now time.Time) (Change, error) {
 	if err := s.reviewer(a); err != nil {
 		return Change{}, err
 	}
-	if s.together(s.Delivery.Worker) { // only if they were bound in spite of it
-		return Change{}, ErrOneParty
+	if err := s.impartial(a, s.Delivery.Worker); err != nil {
+		return Change{}, err
 	}
 	if err := s.undecided(); err != nil {
 		return Change{}, err

@@ -134,19 +134,27 @@ func prospect(ctx context.Context, q querier, human market.AccountID, hash []byt
 // human $2 have live work with each other: a claim, a delivery that waits, can
 // be appealed or is in a case.
 const togetherColumn = `EXISTS (
-	SELECT 1 FROM (
-		SELECT $1::uuid AS worker, x.id AS publisher FROM (` + partyMembers + `) x
-		UNION ALL SELECT x.id, $1::uuid FROM (` + partyMembers + `) x
-	) pair
+	WITH sides AS (
+		SELECT $1::uuid AS id, true AS joins UNION ALL SELECT x.id, false FROM (` + partyMembers + `) x
+	), hands AS ( -- by itself, and for others through their bundles
+		SELECT id, NULL::uuid AS bundle, joins FROM sides
+		UNION ALL
+		SELECT b.account_id, b.id, s.joins FROM sides s JOIN bundles b ON b.agent_id = s.id AND b.party_until > $3
+	)
+	SELECT 1 FROM hands w JOIN hands p ON p.joins <> w.joins
 	WHERE EXISTS (
 		SELECT 1 FROM claims c JOIN tasks t ON t.id = c.task_id
-		WHERE c.worker_id = pair.worker AND c.ended_at IS NULL AND t.publisher_id = pair.publisher
+		WHERE c.worker_id = w.id AND c.ended_at IS NULL AND t.publisher_id = p.id AND ` + byTheseHands + `
 	) OR EXISTS (
 		SELECT 1 FROM deliveries d JOIN tasks t ON t.id = d.task_id
-		WHERE d.worker_id = pair.worker AND t.publisher_id = pair.publisher AND (
+		WHERE d.worker_id = w.id AND t.publisher_id = p.id AND (
 			d.state = 'pending' OR d.in_case
 			OR d.state = 'rejected' AND COALESCE(d.due_at, CASE WHEN d.claim_id IS NOT NULL AND t.state = 'in_review' THEN t.appeal_by END) > $3)
+			AND ` + byTheseHands + `
 	))`
+
+const byTheseHands = `(p.bundle IS NULL OR t.bundle_id = p.bundle)
+	AND (w.bundle IS NULL OR EXISTS (SELECT 1 FROM bundle_actions x WHERE x.bundle_id = w.bundle AND x.task_id = t.id))`
 
 // partyMembers are the human $2 and who is of its party at $3, but for the
 // agent $1.

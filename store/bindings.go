@@ -16,6 +16,11 @@ import (
 // belongs to, or did a while ago, as of $6.
 const principalsOf = `ARRAY(SELECT p.human_id FROM principals p WHERE p.party_until > $6::timestamptz AND p.agent_id = `
 
+// publishersOf are those of the publisher of the task t, with whom it was
+// published through: market.Principals.
+const publishersOf = `CASE WHEN t.bundle_id IS NULL THEN ` + principalsOf + `t.publisher_id)
+	ELSE ARRAY(SELECT party(t.publisher_id, t.bundle_id, $6)) END`
+
 // managedColumn are the agents that belong to the account a, if it is an
 // operator, as of $2; actorColumns that, behind who has paused the account.
 const (
@@ -38,13 +43,15 @@ func boundRefusal(pg *pgconn.PgError) error {
 	switch pg.Code {
 	case "GH021":
 		return market.Paused(pg.Detail)
+	case "GH022":
+		return market.ErrOneParty
 	case "GH023":
 		left, _ := strconv.ParseInt(pg.Detail, 10, 64) // 0 if it were no number
 		return market.ErrSpendCapExceeded.With(map[string]any{"Left": left})
 	case "GH024":
 		return market.ErrUnauthenticated
 	}
-	return errRaceLost // looked at again, the rule says that they are one party
+	return pg
 }
 
 const bindingSelect = `

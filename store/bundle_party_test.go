@@ -339,3 +339,41 @@ func TestABundleHidesNoManager(t *testing.T) {
 		t.Errorf("a circle through a manager's agents with bundles of others: %s", got)
 	}
 }
+
+// TestABundleHidesNoBundle from the flags: an agent that holds bundles of two
+// humans is either's, and what it is paid counts once.
+func TestABundleHidesNoBundle(t *testing.T) {
+	t.Parallel()
+	var c clock
+	s := storetest.New(t, withClock(&c))
+	left, right := human(t, s), agent(t, s)
+	pays, paid := agent(t, s), agent(t, s)
+	for _, a := range []store.Caller{pays, paid} {
+		redeemed(t, s, human(t, s), a)
+		redeemed(t, s, left, a)
+		redeemed(t, s, human(t, s), a)
+	}
+	slowly(t, s, &c, pays, right, 150)
+	slowly(t, s, &c, right, paid, 150)
+	patron, hand, minor := agent(t, s), agent(t, s), agent(t, s)
+	redeemed(t, s, human(t, s), patron)
+	redeemed(t, s, human(t, s), patron)
+	redeemed(t, s, human(t, s), hand)
+	redeemed(t, s, human(t, s), hand)
+	earn(t, s, 2000, patron)
+	for range 9 {
+		slowly(t, s, &c, patron, hand, 100)
+	}
+	slowly(t, s, &c, minor, hand, 110)
+	look(t, s, &c)
+	if got := flagged(t, s, right) + flagged(t, s, paid); got != "[circular][circular]" {
+		t.Errorf("a circle through agents of several: %s", got)
+	}
+	all, err := s.FlagsOf(t.Context(), hand.Account, 1)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("paid by an agent of two: %+v, %v", all, err)
+	}
+	if e := all[0].Evidence; all[0].Kind != market.FlagConcentration || e.Credits != 900 || e.Of != 1010 || e.Times != 9 {
+		t.Errorf("paid by an agent of two: %s %+v", all[0].Kind, e)
+	}
+}

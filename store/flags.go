@@ -26,35 +26,35 @@ const (
 	)`
 )
 
-// partyPairs are who was paid by which party, seen as the human that its agents
+// partyPairs are who was paid by which party, seen as the humans that its agents
 // belonged to within what is looked at: who splits what it pays over its
-// agents is found all the same. Between those of one party it is the accounts
-// themselves, so that dealings of before are looked at as they were. Only pairs
-// that somebody bound is in are added up again: nearly all are not.
+// agents, or has them take bundles of others, is found all the same. A pair
+// counts once for each two humans; between those of one party it is the
+// accounts themselves, so that dealings of before are looked at as they were.
+// Only pairs that somebody bound is in are added up again: nearly all are not.
 const partyPairs = `
-	heads AS MATERIALIZED (
-		SELECT DISTINCT ON (agent_id) agent_id, human_id FROM principals
+	ties AS MATERIALIZED (
+		SELECT agent_id, human_id FROM principals
 		WHERE party_until > $1::timestamptz + interval '30 days' -- market.PartyAfter
-		ORDER BY agent_id, bound DESC, id DESC -- a manager stands before whoever gave it a bundle
-	), known AS MATERIALIZED (
-		SELECT agent_id AS id FROM heads UNION SELECT human_id FROM heads
+	), heads AS MATERIALIZED (
+		SELECT agent_id AS id, human_id AS head FROM ties UNION SELECT human_id, human_id FROM ties
 	), ` + pairs + `, paid AS MATERIALIZED (
 		SELECT worker, publisher, worker AS party, credits, times FROM pairs
-		WHERE worker NOT IN (SELECT id FROM known) AND publisher NOT IN (SELECT id FROM known)
+		WHERE worker NOT IN (SELECT id FROM heads) AND publisher NOT IN (SELECT id FROM heads)
 		UNION ALL
 		SELECT worker, publisher, party, sum(credits)::bigint, sum(times)::bigint
 		FROM (
-			SELECT x.worker, x.credits, x.times,
-				CASE WHEN h.one THEN x.publisher ELSE h.publisher END AS publisher,
-				CASE WHEN h.one THEN x.worker ELSE h.worker END AS party
-			FROM pairs x
-			LEFT JOIN heads w ON w.agent_id = x.worker
-			LEFT JOIN heads p ON p.agent_id = x.publisher
-			CROSS JOIN LATERAL (
-				SELECT COALESCE(w.human_id, x.worker) AS worker, COALESCE(p.human_id, x.publisher) AS publisher,
-					COALESCE(w.human_id, x.worker) = COALESCE(p.human_id, x.publisher) AS one
-			) h
-			WHERE x.worker IN (SELECT id FROM known) OR x.publisher IN (SELECT id FROM known)
+			SELECT DISTINCT worker, account, credits, times,
+				CASE WHEN one THEN account ELSE payer END AS publisher, CASE WHEN one THEN worker ELSE payee END AS party
+			FROM (
+				SELECT x.worker, x.publisher AS account, x.credits, x.times, h.payee, h.payer,
+					bool_or(h.payee = h.payer) OVER (PARTITION BY x.worker, x.publisher) AS one
+				FROM pairs x
+				LEFT JOIN heads w ON w.id = x.worker
+				LEFT JOIN heads p ON p.id = x.publisher
+				CROSS JOIN LATERAL (SELECT COALESCE(w.head, x.worker) AS payee, COALESCE(p.head, x.publisher) AS payer) h
+				WHERE w.id IS NOT NULL OR p.id IS NOT NULL
+			) each
 		) bound
 		GROUP BY worker, publisher, party
 	)`
@@ -96,7 +96,9 @@ var flagRules = []flagRule{
 		GROUP BY x.account_id, p.handle HAVING count(*) >= $3`, []any{market.InstantSeconds, market.InstantTimes}},
 	{market.FlagConcentration, `
 		WITH ` + partyPairs + `, of AS (
-			SELECT *, sum(credits) OVER w AS whole, sum(times) OVER w AS deliveries FROM paid WINDOW w AS (PARTITION BY worker)
+			SELECT * FROM paid JOIN (
+				SELECT worker, sum(credits) AS whole, sum(times) AS deliveries FROM pairs GROUP BY worker
+			) w USING (worker)
 		)
 		SELECT o.worker AS account, jsonb_build_object('others', jsonb_build_array(p.handle), 'credits', o.credits, 'of', o.whole, 'times', o.times) AS evidence
 		FROM of o JOIN accounts p ON p.id = o.publisher

@@ -21,8 +21,9 @@ type seen struct {
 }
 
 const (
-	holderColumns = `k.id, k.scopes, k.account_id, a.kind, a.handle, a.operator, ` + stateColumns + `, ` + actorColumns + `, w.granted, w.earned, k.bundle_id, b.tasks, b.skills`
-	selectHolder  = `SELECT ` + holderColumns + holderFrom
+	holderColumns = `k.id, k.scopes, k.account_id, a.kind, a.handle, a.operator, ` + stateColumns + `, ` + actorColumns + `, w.granted, w.earned, k.bundle_id, b.tasks, b.skills,
+	CASE WHEN b.agent_id IS NOT NULL THEN ARRAY(SELECT party(b.agent_id, NULL, $2)) END`
+	selectHolder = `SELECT ` + holderColumns + holderFrom
 	// selectClaimant reads besides what a claim of the holder is judged by.
 	selectClaimant = `SELECT ` + holderColumns + `, ` + workloadColumns + holderFrom
 )
@@ -105,7 +106,7 @@ func (s *Store) Identify(ctx context.Context, key string, id market.TaskID, deli
 		var bundle *market.BundleID
 		var mandate market.Mandate
 		targets := []any{&by.Key, &by.Scopes, &by.Account, &by.Kind, &by.Handle, &by.Operator, &by.State, &by.Reason, &by.PausedBy, &by.Agents, &funds.Granted, &funds.Earned,
-			&bundle, &mandate.Tasks, &mandate.Skills}
+			&bundle, &mandate.Tasks, &mandate.Skills, (*[]market.AccountID)(&mandate.Agent)}
 		if why == ForClaim {
 			targets = append(targets, workloadTargets(&load)...)
 		}

@@ -127,7 +127,7 @@ const selectSnapshots = `
 		 WHERE f.id = COALESCE(d.worker_id, me.id) AND f.referral_paid_at IS NULL AND f.referral_bonus > 0),
 		` + decidedColumns + `,
 		own.live, own.due, o.live, o.pending, o.review, o.due, ` +
-	principalsOf + `t.publisher_id), ` + principalsOf + `COALESCE(d.worker_id, c.worker_id, me.id)), ` + principalsOf + `(SELECT f.referred_by FROM accounts f
+	publishersOf + `, ` + principalsOf + `COALESCE(d.worker_id, c.worker_id, me.id)), ` + principalsOf + `(SELECT f.referred_by FROM accounts f
 		 WHERE f.id = COALESCE(d.worker_id, me.id) AND f.referral_paid_at IS NULL AND f.referral_bonus > 0))
 	FROM tasks t
 	CROSS JOIN (SELECT COALESCE($2::uuid, (SELECT k.account_id FROM api_keys k WHERE k.hash = $3::bytea)) AS id) me

@@ -121,8 +121,8 @@ func effectOf(by Caller, was market.Snapshot, c market.Change, now time.Time) (m
 	e.task(c, after)
 	e.listing(c.Was, after.Task)
 	e.protected(by, was.Claim, c, now) // listed before the claim, it runs behind it: the order of a grant's locks
-	e.claim(was.Claim, c)
-	e.delivery(was.Delivery, c)
+	e.claim(by, was.Claim, c)
+	e.delivery(by, was.Delivery, c)
 	e.others(c, now)
 	e.operators(c)
 	e.payout(c)
@@ -166,7 +166,7 @@ var (
 		DELETE FROM task_skills WHERE task_id = $1`}
 	insertClaim = part{"newclaim", `
 		INSERT INTO claims (id, task_id, worker_id, epoch, claimed_at, lease_from, expires_at)
-		SELECT $1, $2, $3, $4, $5, $6, $7 FROM begin_claim($3, $8, $5), begin_work($3, $9, $5)`}
+		SELECT $1, $2, $3, $4, $5, $6, $7 FROM begin_claim($3, $8, $5), begin_work($3, $9, $10, $11, $5)`}
 	updateClaim = part{"claim", `
 		UPDATE claims SET lease_from = $2, expires_at = $3, ended_at = $4, outcome = $5 WHERE id = $1`}
 	insertDelivery = part{"newdelivery", `
@@ -174,7 +174,7 @@ var (
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`}
 	insertOpenDelivery = part{"opendelivery", `
 		INSERT INTO deliveries (id, task_id, claim_id, worker_id, state, attempt, output, summary_text, attachments, report, review, created_at, due_at)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM begin_work($4, $14, $12)`}
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM begin_work($4, $14, $15, $16, $12)`}
 	updateDelivery = part{"delivery", `
 		UPDATE deliveries SET state = $2, review = $3, due_at = $4, in_case = $5 WHERE id = $1`}
 	waiveAppeals = part{"waive", `
@@ -237,17 +237,18 @@ func (e *effect) listing(was market.State, t market.Task) {
 
 // claim writes the claim if the change has one of its own: rules replace what
 // they change and leave the rest of the snapshot as it was.
-func (e *effect) claim(was *market.Claim, c market.Change) {
+func (e *effect) claim(by Caller, was *market.Claim, c market.Change) {
 	k := c.Snapshot.Claim
 	switch {
 	case c.NewClaim:
-		e.add(insertClaim, k.ID, k.Task, k.Worker, k.Epoch, k.ClaimedAt, k.LeaseFrom, k.ExpiresAt, c.ClaimLimit, c.Snapshot.Publisher)
+		e.add(insertClaim, k.ID, k.Task, k.Worker, k.Epoch, k.ClaimedAt, k.LeaseFrom, k.ExpiresAt, c.ClaimLimit,
+			mandateID(by.Actor), c.Snapshot.Publisher, nullID(c.Snapshot.Bundle))
 	case k != was:
 		e.add(updateClaim, k.ID, k.LeaseFrom, k.ExpiresAt, k.EndedAt, nullID(k.Outcome))
 	}
 }
 
-func (e *effect) delivery(was *market.Delivery, c market.Change) {
+func (e *effect) delivery(by Caller, was *market.Delivery, c market.Change) {
 	d := c.Snapshot.Delivery
 	if d == nil || d == was {
 		return
@@ -261,7 +262,7 @@ func (e *effect) delivery(was *market.Delivery, c market.Change) {
 		args := []any{d.ID, d.Task, nullID(d.Claim), d.Worker, d.State, d.Attempt, rawJSON(d.Output), d.SummaryText,
 			toDocument(orEmpty(d.Attachments)), toDocument(d.Report), review, d.CreatedAt, d.DueAt}
 		if d.Claim == "" {
-			e.add(insertOpenDelivery, append(args, c.Snapshot.Publisher)...)
+			e.add(insertOpenDelivery, append(args, mandateID(by.Actor), c.Snapshot.Publisher, nullID(c.Snapshot.Bundle))...)
 		} else {
 			e.add(insertDelivery, args...)
 		}

@@ -25,6 +25,49 @@ BEGIN
         (SELECT b UNION ALL SELECT human_id FROM principals WHERE agent_id = b AND party_until > moment));
 END $$;
 
+-- Who acts as the account, through the bundle unless it is null, with the
+-- humans that these belong to.
+CREATE FUNCTION party(account uuid, through uuid, moment timestamptz) RETURNS SETOF uuid
+LANGUAGE sql STABLE AS $$
+    SELECT account
+    UNION ALL
+    SELECT b.agent_id FROM bundles b WHERE b.id = through AND b.party_until > moment
+    UNION ALL
+    SELECT p.human_id FROM principals p
+    WHERE p.party_until > moment AND p.agent_id IN (account, (SELECT b.agent_id FROM bundles b WHERE b.id = through AND b.party_until > moment))
+$$;
+
+-- begin_work stands before a claim, and before a delivery in open mode: the
+-- worker is not paused and works for no one of its party, nor does the agent
+-- that acts for it through a bundle, nor for an agent that published through
+-- one. A binding, a redeeming and a pause take the same locks, so that none
+-- misses work that begins.
+DROP FUNCTION begin_work(uuid, uuid, timestamptz);
+CREATE FUNCTION begin_work(worker uuid, through uuid, publisher uuid, published_through uuid, moment timestamptz) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    manager text;
+    together boolean;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(worker::text, 1));
+    IF through IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(b.agent_id::text, 1)) FROM bundles b WHERE b.id = through AND b.agent_id IS NOT NULL;
+    END IF;
+    SELECT h.handle INTO manager FROM bindings b JOIN accounts h ON h.id = b.human_id
+    WHERE b.agent_id = worker AND b.ended_at IS NULL AND b.paused_at IS NOT NULL;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the agent is paused' USING ERRCODE = 'GH021', DETAIL = manager;
+    END IF;
+    IF through IS NULL AND published_through IS NULL THEN
+        together := one_party(worker, publisher, moment);
+    ELSE
+        together := EXISTS (SELECT party(worker, through, moment) INTERSECT SELECT party(publisher, published_through, moment));
+    END IF;
+    IF together THEN
+        RAISE EXCEPTION 'worker and publisher are one party' USING ERRCODE = 'GH022';
+    END IF;
+END $$;
+
 -- What a key makes that outlives it waits for the key's end, and the end for
 -- it: a key of a bundle ends without a lock of the account.
 CREATE OR REPLACE FUNCTION begin_key(account uuid, asking uuid, moment timestamptz) RETURNS void
@@ -38,6 +81,23 @@ BEGIN
 END $$;
 
 -- migrate:down
+
+DROP FUNCTION begin_work(uuid, uuid, uuid, uuid, timestamptz);
+CREATE FUNCTION begin_work(worker uuid, publisher uuid, moment timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    manager text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(worker::text, 1));
+    SELECT h.handle INTO manager FROM bindings b JOIN accounts h ON h.id = b.human_id
+    WHERE b.agent_id = worker AND b.ended_at IS NULL AND b.paused_at IS NOT NULL;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the agent is paused' USING ERRCODE = 'GH021', DETAIL = manager;
+    END IF;
+    IF one_party(worker, publisher, moment) THEN
+        RAISE EXCEPTION 'worker and publisher are one party' USING ERRCODE = 'GH022';
+    END IF;
+END $$;
+DROP FUNCTION party(uuid, uuid, timestamptz);
 
 CREATE OR REPLACE FUNCTION begin_key(account uuid, asking uuid, moment timestamptz) RETURNS void
 LANGUAGE plpgsql AS $$
