@@ -395,7 +395,7 @@ func TestRunEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { sender.Run(ctx); close(done) }()
-	for range 300 {
+	for range 2000 {
 		if got, _ := at.taken(); len(got) == 1 {
 			break
 		}
@@ -404,7 +404,7 @@ func TestRunEnds(t *testing.T) {
 	cancel()
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("it goes on")
 	}
 	if got, _ := at.taken(); len(got) != 1 {

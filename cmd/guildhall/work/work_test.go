@@ -371,7 +371,7 @@ func gone(t *testing.T, file string) {
 	if err != nil || convErr != nil {
 		t.Fatal(err, convErr)
 	}
-	for deadline := time.Now().Add(5 * time.Second); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH); time.Sleep(10 * time.Millisecond) {
 		if stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); strings.Contains(string(stat), ") Z ") {
 			return // ended, and nobody's child to wait for
 		}

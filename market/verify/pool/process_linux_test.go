@@ -277,7 +277,7 @@ func TestServerKilledLeavesNoChild(t *testing.T) {
 	_ = server.Wait() // It was killed, as it says.
 	began := time.Now()
 	eventually(t, "the end of the server's child", func() bool { return !exists(children[0]) })
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 1500*time.Millisecond { // it computes for 200 ms of at least 2 s by then
 		t.Errorf("the child outlived its server by %v, want it killed at once and not by its CPU time", took)
 	}
 }
