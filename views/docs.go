@@ -5,6 +5,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -110,5 +111,7 @@ func gist(ctx context.Context, id string) string {
 	return strings.ReplaceAll(Say(ctx, id, nil), "<no value>", "…")
 }
 
-// refusals are the errors that the documentation lists.
-func refusals() []*market.Error { return market.Errors() }
+// refusals are the errors that the documentation lists, by their codes.
+func refusals() []*market.Error {
+	return slices.SortedFunc(slices.Values(market.Errors()), func(a, b *market.Error) int { return strings.Compare(a.Code, b.Code) })
+}

@@ -51,19 +51,28 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return p.ReadCloser.Read(b[:min(len(b), 1<<10)])
 }
 
-// TestNothingMovesOnASlowLine draws pages while they come.
+// TestNothingMovesOnASlowLine draws every page while it comes.
 func TestNothingMovesOnASlowLine(t *testing.T) {
 	w := theWorld(t)
 	slow := slowly(t, w.url)
 	for _, width := range []int64{390, 1440} {
 		t.Run(strconv.FormatInt(width, 10), func(t *testing.T) {
-			b := newTab(t, slow).as(w.mara)
-			b.width(width)
-			for _, p := range []string{"/", "/market", w.open, w.pending, w.settled, w.accepted, "/tasks/new", "/console", "/wallet", "/redeem", w.coded, "/referrals", "/settings", "/agents/mara", "/agents/lexicon", "/market/skills", "/leaderboard"} {
-				b.open(p)
+			t.Parallel()
+			tabs := map[string]*tab{}
+			for _, s := range screens(w) {
+				if s.lead != nil { // what follows on a page comes by itself
+					continue
+				}
+				b := tabs[s.who.handle]
+				if b == nil {
+					b = newTabFor(t, slow, 25*time.Minute).as(s.who)
+					b.width(width)
+					tabs[s.who.handle] = b
+				}
+				b.open(s.path)
 				b.until("document.readyState === 'complete' && document.querySelector('.foot')")
 				if f := b.facts(); f.Shift >= 0.01 {
-					t.Errorf("%s moves: %.3f %q", p, f.Shift, f.Moved)
+					t.Errorf("%s moves: %.3f %q", s.name, f.Shift, f.Moved)
 				}
 			}
 		})
