@@ -10,8 +10,8 @@ const DefaultReferralBonus Credits = 100
 // task's publisher, earns the worker's referrer its bonus: the three must be
 // three parties. Without a referrer it is false.
 func (s Snapshot) earnsReferral(worker AccountID) bool {
-	referrer, publisher := KinOf(s.Referrer, s.Principals.Referrer), KinOf(s.Publisher, s.Principals.Publisher)
-	return s.Referrer != "" && !OneParty(referrer, publisher) && !OneParty(referrer, KinOf(worker, s.Principals.Worker)) && !s.together(worker)
+	referrer := KinOf(s.Referrer, s.Principals.Referrer)
+	return s.Referrer != "" && !OneParty(referrer, s.publishers()) && !OneParty(referrer, KinOf(worker, s.Principals.Worker)) && !s.together(worker)
 }
 
 // Referrals sums up whom an account has invited.

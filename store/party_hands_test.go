@@ -151,19 +151,27 @@ func TestWorkThroughABundleIsLiveWork(t *testing.T) {
 }
 
 // TestRaceOfBindingAndWorkThroughABundle: whatever comes first, nobody works
-// for its own party as somebody else.
+// for its own party as somebody else, nor has it work for itself.
 func TestRaceOfBindingAndWorkThroughABundle(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
 	count := map[bool]int{}
-	for range 24 {
-		boss, other, hand := human(t, s), human(t, s), agent(t, s)
+	for i := range 48 {
+		boss, other, hand, sister := human(t, s), human(t, s), agent(t, s), agent(t, s)
+		bind(t, s, boss, sister)
 		_, through := redeemed(t, s, other, hand)
-		task, code := publish(t, s, boss, 1), mint(t, s, hand)
+		publisher, worker := boss, through
+		if i%2 == 1 {
+			publisher, worker = through, sister
+		}
+		task, code := publish(t, s, publisher, 1), mint(t, s, hand)
 		var worked, joined error
 		var wg sync.WaitGroup
-		wg.Go(func() { _, worked = s.ClaimTask(context.Background(), through, task.ID) })
-		wg.Go(func() { _, joined = s.Bind(context.Background(), boss, code) })
+		wg.Go(func() { _, worked = s.ClaimTask(context.Background(), worker, task.ID) })
+		wg.Go(func() {
+			time.Sleep(time.Duration(i/2%8) * 400 * time.Microsecond) // so that either may come first
+			_, joined = s.Bind(context.Background(), boss, code)
+		})
 		wg.Wait()
 		if worked != nil && !errors.Is(worked, market.ErrOneParty) || joined != nil && !errors.Is(joined, market.ErrLiveWorkTogether) {
 			t.Fatalf("%v, %v", worked, joined)
