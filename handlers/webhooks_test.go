@@ -306,6 +306,7 @@ func TestWebhooksThatFail(t *testing.T) {
 	if r := s.call(t, owner, "POST", webhooksAt+"/"+id+"/test", nil); r.status != 409 || r.code() != "webhook_disabled" {
 		t.Errorf("a test of one that is off: %d %s", r.status, r.text)
 	}
+	s.settle(t) // else a new one may still be told that the first was switched off
 	other := add(gone.URL)
 	ping(other)
 	gone.wait(t, 1)
