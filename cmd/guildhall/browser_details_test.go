@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/preload"
 	"github.com/chromedp/chromedp"
 )
@@ -32,8 +35,25 @@ func (b *tab) publishByHand(title string) {
 func (b *tab) centre(selector string) (x, y float64) {
 	b.t.Helper()
 	b.until("document.readyState === 'complete' && document.querySelector(" + quote(selector) + ")")
-	at := eval[[]float64](b, fmt.Sprintf(`(e => { e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })(document.querySelector(%s))`, quote(selector)))
-	return at[0], at[1]
+	at := fmt.Sprintf(`(e => { e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })(document.querySelector(%s))`, quote(selector))
+	for was := []float64(nil); ; {
+		is := eval[[]float64](b, at)
+		if slices.Equal(is, was) {
+			return is[0], is[1]
+		}
+		was = is
+		b.frame()
+	}
+}
+
+// frame waits until the browser has drawn once more: only then does it scroll
+// to the end of a link, and give scripts what waited behind a click.
+func (b *tab) frame() {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatJpeg})
+		return err
+	}))
 }
 
 // clickTwice is an impatient hand.

@@ -28,11 +28,15 @@ func TestReadAnOutput(t *testing.T) {
 			if n := eval[int](b, `document.querySelectorAll('.json details:not([open])').length`); n != 0 {
 				t.Errorf("%d parts are folded before anybody asked", n)
 			}
+			eval[int](b, `(addEventListener('hashchange', () => { window.__went = true }), 1)`)
 			for range 2 { // the second time the address stays as it is
 				b.clickAt(`#L11`)
 				b.until(`!document.querySelector('#L29').checkVisibility() && document.querySelector('#L11').checkVisibility() && getComputedStyle(document.querySelector('#L11').parentElement, '::after').content === '"… 3 items"'`)
 				b.clickAt(`.verdict a[href="#L29"]`)
 				b.until(seen(`#L29:target`) + ` && document.querySelector('#L29').innerText.trim() === '"gull": 128,'`)
+				if scripts {
+					b.until(`window.__went`) // a fold before that is undone
+				}
 			}
 			b.clickAt(`#L20`)
 			if eval[int](b, `document.querySelectorAll('.json details:not([open])').length`) != 0 {

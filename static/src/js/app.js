@@ -95,7 +95,7 @@ document.addEventListener("keydown", (e) => {
 all("[data-fold]").forEach((button) => { button.hidden = !document.querySelector(button.dataset.fold + " details"); });
 document.addEventListener("click", (e) => {
   const button = e.target.closest("[data-fold]");
-  if (e.target.closest("a[href^=\"#\"]")) setTimeout(reveal); // also where the address is that already
+  if (e.target.closest("a[href^=\"#\"]")?.hash === location.hash) reveal(); // no hashchange comes
   if (!button) return;
   const parts = [...all(button.dataset.fold + " details")];
   const open = parts.some((part) => part.open);
