@@ -153,7 +153,7 @@ func eval[T any](b *tab, script string) T {
 func (b *tab) until(script string) {
 	b.t.Helper()
 	var last error
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
 		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+script+")"))
 		if last = err; err == nil && ok {
 			return
