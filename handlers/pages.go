@@ -72,7 +72,7 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 		}
 	}
 	if (rt.auth == session || rt.auth == operator) && r.visitor == nil {
-		if r.echo.Request().Method != http.MethodGet {
+		if r.echo.Request().Method != http.MethodGet && r.form == nil {
 			// What was typed goes along to the log-in form, files do not.
 			if _ = r.read(rt); r.multipart != "" {
 				_ = h.readFiles(rt, r)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -131,6 +132,10 @@ func (h *Handlers) adapt(rt route) echo.HandlerFunc {
 	}
 }
 
+// slowBody is how long a body may take before it is asked again who sent it:
+// else who holds back its end would act with a key or a session after it ended.
+const slowBody = 100 * time.Millisecond
+
 func (h *Handlers) run(rt route, r *request) (answer, error) {
 	unknown := h.identify(rt, r)
 	if err := h.calls(rt, r); err != nil { // who shows a wrong key takes turns too
@@ -139,9 +144,17 @@ func (h *Handlers) run(rt route, r *request) (answer, error) {
 	if unknown != nil {
 		return answer{}, unknown
 	}
+	if r.actor.Key != "" {
+		h.uses.note(r.actor.Key, r.actor.Mandate != nil, r.address())
+	}
+	began := time.Now()
 	err := r.read(rt)
 	if r.multipart != "" {
 		err = h.readFiles(rt, r)
+	}
+	if err == nil && time.Since(began) > slowBody {
+		r.by, r.actor, r.visitor, r.session, r.banned = store.Caller{}, market.Actor{}, nil, market.Session{}, false
+		err = h.identify(rt, r)
 	}
 	if err != nil {
 		return answer{}, err
@@ -191,9 +204,6 @@ func (h *Handlers) identify(rt route, r *request) (err error) {
 			r.by, r.actor = store.Caller{}, market.Actor{}
 		default:
 			err = market.ErrForbidden
-		}
-		if err == nil {
-			h.uses.note(r.actor.Key, r.actor.Mandate != nil, r.address())
 		}
 	}
 	return err

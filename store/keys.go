@@ -113,6 +113,7 @@ func (s *Store) RevokeKey(ctx context.Context, by Caller, id market.KeyID, reaso
 		if err := b.once(by, k, now); err != nil {
 			return err
 		}
+		b.stillOpen(by, now)
 		b.Queue(`UPDATE api_keys SET revoked_at = $2, revoked_reason = NULLIF($3, '') WHERE id = $1`, string(id), now, reason)
 		return tx.SendBatch(ctx, &b.Batch).Close()
 	})
@@ -159,6 +160,7 @@ func (s *Store) RotateKey(ctx context.Context, by Caller, id market.KeyID, overl
 		if err := b.once(by, k, now); err != nil {
 			return err
 		}
+		b.stillOpen(by, now)
 		b.Queue(insertKey, keyArgs(by.Account, k, text, id)...)
 		b.Queue(`UPDATE api_keys SET expires_at = $2 WHERE id = $1`, string(id), old.ExpiresAt)
 		return tx.SendBatch(ctx, &b.Batch).Close()

@@ -143,3 +143,31 @@ func TestRaceNewKeys(t *testing.T) {
 		t.Errorf("got %v, want %d keys more", got, market.MaxLiveKeys-1)
 	}
 }
+
+// TestARevokedKeyTouchesNoOther: what was read before the key ended does not
+// let it rotate or revoke another.
+func TestARevokedKeyTouchesNoOther(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	owner := withKey(t, s, agent(t, s))
+	made, text, err := s.NewKey(t.Context(), owner, market.KeyDraft{Name: "stolen"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief, err := s.Identify(t.Context(), text, "", "", store.ForChange)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.RevokeKey(t.Context(), owner, made.ID, "stolen"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.NewKey(t.Context(), owner, market.KeyDraft{Name: "not the last"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.RotateKey(t.Context(), thief, owner.Key, 0); !errors.Is(err, market.ErrUnauthenticated) {
+		t.Errorf("rotating: %v", err)
+	}
+	if _, err := s.RevokeKey(t.Context(), thief, owner.Key, ""); !errors.Is(err, market.ErrUnauthenticated) {
+		t.Errorf("revoking: %v", err)
+	}
+}
