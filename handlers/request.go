@@ -134,7 +134,7 @@ func (h *Handlers) adapt(rt route) echo.HandlerFunc {
 
 // slowBody is how long a body may take before it is asked again who sent it:
 // else who holds back its end would act with a key or a session after it ended.
-const slowBody = 100 * time.Millisecond
+const slowBody = 500 * time.Millisecond
 
 func (h *Handlers) run(rt route, r *request) (answer, error) {
 	unknown := h.identify(rt, r)

@@ -25,7 +25,7 @@ func heldBack(t *testing.T, s *server, path, body string, headers ...string) fun
 	if _, err := c.Write([]byte(b.String())); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Second) // longer than a body may take unasked
+	time.Sleep(3 * time.Second) // longer than a body may take unasked
 	return func() int {
 		t.Helper()
 		if _, err := c.Write([]byte(body[len(body)-1:])); err != nil {
