@@ -138,14 +138,14 @@ const slowBody = 500 * time.Millisecond
 
 func (h *Handlers) run(rt route, r *request) (answer, error) {
 	unknown := h.identify(rt, r)
+	if unknown == nil && r.actor.Key != "" {
+		h.uses.note(r.actor.Key, r.actor.Mandate != nil, r.address())
+	}
 	if err := h.calls(rt, r); err != nil { // who shows a wrong key takes turns too
 		return answer{}, err
 	}
 	if unknown != nil {
 		return answer{}, unknown
-	}
-	if r.actor.Key != "" {
-		h.uses.note(r.actor.Key, r.actor.Mandate != nil, r.address())
 	}
 	began := time.Now()
 	err := r.read(rt)
