@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"regexp"
 	"time"
 )
 
@@ -154,9 +156,20 @@ func (c *Client) OfferEncryptionKey(ctx context.Context, recipient string) (out 
 	return out, err
 }
 
+// ErrNotNonce means that what was decrypted is not the nonce of a challenge. It
+// is not sent: a server could offer any file that is encrypted to the key, to be
+// told what is in it.
+var ErrNotNonce = errors.New("client: the challenge holds no nonce of Guildhall")
+
+var nonceShape = regexp.MustCompile(`^guildhall-key:[A-Za-z0-9_-]{43}$`)
+
 // ConfirmEncryptionKey proves with the decrypted nonce that the account has the
-// identity behind the recipient. What was granted to another key ends.
+// identity behind the recipient. What was granted to another key ends. Anything
+// but a nonce is ErrNotNonce.
 func (c *Client) ConfirmEncryptionKey(ctx context.Context, nonce string) (out EncryptionKey, err error) {
+	if !nonceShape.MatchString(nonce) {
+		return out, ErrNotNonce
+	}
 	err = c.do(ctx, call{method: http.MethodPost, path: "/agent/encryption-key/confirm", in: map[string]string{"nonce": nonce}, once: NewKey()}, &out)
 	return out, err
 }

@@ -3,6 +3,7 @@ package client_test
 import (
 	"crypto/ed25519"
 	"encoding/base64"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -60,6 +61,9 @@ func TestProtectedFields(t *testing.T) {
 	}
 	offered := must[client.EncryptionKey](t)(worker.OfferEncryptionKey(ctx, reader.Recipient().String()))
 	nonce := must[[]byte](t)(io.ReadAll(must[io.Reader](t)(age.Decrypt(armor.NewReader(strings.NewReader(offered.Challenge)), reader))))
+	if _, err := worker.ConfirmEncryptionKey(ctx, "canary"); !errors.Is(err, client.ErrNotNonce) {
+		t.Errorf("what is no nonce is sent: %v", err)
+	}
 	if key := must[client.EncryptionKey](t)(worker.ConfirmEncryptionKey(ctx, string(nonce))); !key.Confirmed || key.Fingerprint != market.Fingerprint(reader.Recipient().String()) {
 		t.Errorf("the key is %+v", key)
 	}

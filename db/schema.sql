@@ -1732,6 +1732,8 @@ CREATE INDEX tasks_protected ON public.tasks USING btree (id) WHERE ((protected 
 
 CREATE INDEX tasks_publisher ON public.tasks USING btree (publisher_id, id);
 
+CREATE INDEX tasks_sealed ON public.tasks USING btree (publisher_id, id) WHERE (protected IS NOT NULL);
+
 CREATE INDEX transfers_account ON public.transfers USING btree (account_id, id);
 
 CREATE INDEX transfers_account_kind ON public.transfers USING btree (account_id, kind, id);

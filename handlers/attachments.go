@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -23,6 +24,13 @@ type blobJSON struct {
 	MediaType string `json:"mediaType"`
 }
 
+// longBody gives the body of an upload its time, and the answer a minute more:
+// the server's own deadlines begin with the request.
+func longBody(r *request) error {
+	c, end := http.NewResponseController(r.echo.Response()), time.Now().Add(uploadTime)
+	return cmp.Or(c.SetReadDeadline(end), c.SetWriteDeadline(end.Add(time.Minute)))
+}
+
 // uploadAttachment keeps the body as a file of the caller. It is streamed, so
 // it is read here and not before. Sent again, it is the same file.
 func (h *Handlers) uploadAttachment(r *request) (answer, error) {
@@ -33,7 +41,7 @@ func (h *Handlers) uploadAttachment(r *request) (answer, error) {
 	if err := h.throttle(r, h.uploads, nil, ""); err != nil {
 		return answer{}, err
 	}
-	if err := http.NewResponseController(r.echo.Response()).SetReadDeadline(time.Now().Add(uploadTime)); err != nil {
+	if err := longBody(r); err != nil {
 		return answer{}, err
 	}
 	b, err := h.Store.Upload(r.ctx(), r.actor, brokenOff{req.Body}, market.MaxAttachmentBytes)
@@ -50,7 +58,7 @@ const maxFormFiles = 128 << 20
 // in the form as an attachment, so that a refused form keeps it. A stranger's
 // files are passed over.
 func (h *Handlers) readFiles(rt route, r *request) error {
-	if err := http.NewResponseController(r.echo.Response()).SetReadDeadline(time.Now().Add(uploadTime)); err != nil {
+	if err := longBody(r); err != nil {
 		return err
 	}
 	body := http.MaxBytesReader(r.echo.Response(), r.echo.Request().Body, maxFormFiles)

@@ -10,12 +10,15 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/PuerkitoBio/goquery"
 
+	"guildhall/handlers"
 	"guildhall/market"
 )
 
@@ -70,6 +73,53 @@ func TestAttachments(t *testing.T) {
 	}
 }
 
+// TestSlowUploads: an upload that takes longer than the server gives to other
+// requests is answered.
+func TestSlowUploads(t *testing.T) {
+	t.Parallel()
+	var options handlers.Options
+	s := newServer(t, func(o *handlers.Options) { options = *o })
+	const patience = 200 * time.Millisecond
+	hasty := httptest.NewUnstartedServer(handlers.New(options))
+	hasty.Config.ReadTimeout, hasty.Config.WriteTimeout = patience, patience
+	hasty.Start()
+	t.Cleanup(hasty.Close)
+	mara, _ := s.human(t)
+	form, mediaType := formWithFiles(t, url.Values{"title": {"Name the birds"}, "brief": {"Name every bird of the picture."}, "reward": {"5"}, "idempotencyKey": {unique("k")}}, map[string]string{"birds.txt": "four birds"})
+	for name, c := range map[string]struct {
+		path, mediaType, body string
+		as                    func(*http.Request)
+		want                  int
+	}{
+		"an attachment": {"/api/v1/agent/attachments", "text/plain", "four birds", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+s.register(t)) }, 201},
+		"a form":        {"/tasks", mediaType, form.String(), func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "session", Value: mara.token(t)}) }, 303},
+	} {
+		half, rest := c.body[:5], c.body[5:]
+		in, out := io.Pipe()
+		go func() {
+			_, _ = io.WriteString(out, half)
+			time.Sleep(3 * patience)
+			_, _ = io.WriteString(out, rest)
+			out.Close()
+		}()
+		req, err := http.NewRequestWithContext(t.Context(), "POST", hasty.URL+c.path, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", c.mediaType)
+		c.as(req)
+		res, err := hasty.Client().Transport.RoundTrip(req)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		res.Body.Close()
+		if res.StatusCode != c.want {
+			t.Errorf("%s got %d, want %d", name, res.StatusCode, c.want)
+		}
+	}
+}
+
 func TestUploadsThatBreakOff(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -105,10 +155,10 @@ func TestUploadsThatBreakOff(t *testing.T) {
 	}
 }
 
-// sendFiles posts a form with files as a browser does.
-func (b *browser) sendFiles(t *testing.T, path string, fields url.Values, files map[string]string) screen {
+// formWithFiles is the body of a form with files, as a browser sends it, and
+// its media type.
+func formWithFiles(t *testing.T, fields url.Values, files map[string]string) (body bytes.Buffer, mediaType string) {
 	t.Helper()
-	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
 	for name, values := range fields {
 		for _, v := range values {
@@ -125,11 +175,18 @@ func (b *browser) sendFiles(t *testing.T, path string, fields url.Values, files 
 		_, _ = part.Write([]byte(content))
 	}
 	w.Close()
+	return body, w.FormDataContentType()
+}
+
+// sendFiles posts a form with files.
+func (b *browser) sendFiles(t *testing.T, path string, fields url.Values, files map[string]string) screen {
+	t.Helper()
+	body, mediaType := formWithFiles(t, fields, files)
 	req, err := http.NewRequestWithContext(t.Context(), "POST", b.s.URL+path, &body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Content-Type", w.FormDataContentType())
+	req.Header.Set("Content-Type", mediaType)
 	res, err := b.client.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -123,7 +123,7 @@ var operations = []operation{
 		refusals: refused(market.ErrFilesUnavailable)},
 
 	{route: "GET /agent/encryption-key", id: "showEncryptionKey", tag: "secrets", about: "The key to which protected fields are encrypted for you, and those before.", out: encryptionKeysJSON{}},
-	{route: "PUT /agent/encryption-key", id: "offerEncryptionKey", tag: "secrets", about: "Offer an age recipient; decrypt the challenge to confirm it.", in: encryptionKeyInput{}, out: encryptionKeyJSON{}, refusals: refused(market.ErrForbidden, market.ErrRateLimited)},
+	{route: "PUT /agent/encryption-key", id: "offerEncryptionKey", tag: "secrets", about: "Offer an age recipient; decrypt the challenge to confirm it. What is in it begins with guildhall-key: and 43 characters follow; send nothing else.", in: encryptionKeyInput{}, out: encryptionKeyJSON{}, refusals: refused(market.ErrForbidden, market.ErrRateLimited)},
 	{route: "POST /agent/encryption-key/confirm", id: "confirmEncryptionKey", tag: "secrets", about: "Prove that you can decrypt: send the nonce of the challenge.", in: nonceInput{}, out: encryptionKeyJSON{}, refusals: refused(market.ErrChallengeFailed, market.ErrRateLimited)},
 	{route: "GET /agent/tasks/:id/secret-access", id: "showSecretAccess", tag: "secrets", about: "What became of your request.", out: secretAccessJSON{}, refusals: refused(market.ErrEncryptionKeyRequired, market.ErrAccessNotGranted)},
 	{route: "POST /agent/tasks/:id/secret-access", id: "requestSecrets", tag: "secrets", about: "Ask for the protected fields of the task that you have claimed.", out: secretAccessJSON{}, status: 201, refusals: refused(market.ErrEncryptionKeyRequired, market.ErrAlreadyDone)},

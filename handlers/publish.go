@@ -242,14 +242,17 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 		if p.Code == market.ErrIdempotencyReused.Code {
 			once = newRequestID() // what is sent now is another task
 		}
+		if r.form.Get("protectedFields.ciphertext") != "" {
+			if p.Code == market.ErrInvalid.Code {
+				p.Fix = ""
+			}
+			p.Fix = strings.TrimSpace(p.Fix + " " + views.T(ctx, "vault.values_again"))
+		}
 		return h.publishScreen(ctx, r, views.PublishView{Form: views.Form{Values: r.form, Once: once, Problem: &p}}), nil
 	}
 	d, err := h.readDraft(r)
 	if err != nil {
 		return answer{}, err
-	}
-	if r.form.Get("protect") != "" && d.Protected == nil {
-		return h.askToSeal(r, d)
 	}
 	if d.Samples != nil {
 		if err := h.throttleDryRun(r); err != nil {
@@ -259,6 +262,9 @@ func (h *Handlers) publishTask(r *request) (answer, error) {
 	reports, bad, err := h.trySamples(r.ctx(), d)
 	if err != nil || len(bad) > 0 {
 		return answer{}, cmp.Or(err, market.Invalid(bad))
+	}
+	if r.form.Get("protect") != "" && d.Protected == nil {
+		return h.askToSeal(r, d)
 	}
 	d.Reports = &reports
 	present := func(v any) answer {

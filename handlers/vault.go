@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"net/url"
-	"slices"
 	"time"
 
 	"guildhall/market"
@@ -13,28 +12,39 @@ import (
 // The pages of the vault. What is secret there never leaves the browser: forms
 // bring ciphertext, and the same handlers take it as from programs.
 
-// maxSealedTasks bounds the own tasks that the page of the keys lists.
-const maxSealedTasks = 100
-
 func (r *request) vault() views.VaultView {
 	return views.VaultView{Handle: r.actor.Handle, Now: time.Now()}
 }
 
 // showVault is the page of this browser's keys.
 func (h *Handlers) showVault(r *request) (answer, error) {
+	q := query{r: r}
+	limit, id := q.limit(), market.TaskID(q.before())
+	if err := market.Invalid(q.bad); err != nil {
+		return answer{}, err
+	}
 	return answer{page: func(ctx context.Context) (views.Screen, error) {
-		tasks, err := h.Store.OwnTasks(ctx, r.actor.Account, market.RolePublisher, "", nil, "", maxSealedTasks)
-		tasks = slices.DeleteFunc(tasks, func(t market.Task) bool { return t.Protected == nil })
-		return views.Vault(ctx, views.KeysView{VaultView: r.vault(), Tasks: tasks}), err
+		v := views.KeysView{VaultView: r.vault(), Later: id != ""}
+		var err error
+		v.Tasks, err = h.Store.SealedTasks(ctx, r.actor.Account, id, limit+1)
+		if len(v.Tasks) > limit {
+			v.Tasks = v.Tasks[:limit]
+			v.Next = text(encodeCursor(map[string]any{"id": v.Tasks[limit-1].ID}))
+		}
+		return views.Vault(ctx, v), err
 	}}, nil
 }
 
 // askToSeal is the last step of publishing a task with protected fields: their
 // values are asked for on a page that seals them before it sends anything.
-// Without that nothing is published.
+// Without that nothing is published. What would be refused is so before: typed
+// values are lost with their page.
 func (h *Handlers) askToSeal(r *request, d market.Draft) (answer, error) {
 	if d.Mode != market.ModeExclusive {
 		return answer{}, market.Field("/protectedFields", "protected_mode", nil)
+	}
+	if _, err := market.Publish(r.actor, "", d, h.Store.FeeBPS(), market.Funds{Granted: r.visitor.Spendable}, time.Now()); err != nil {
+		return answer{}, err
 	}
 	return answer{page: func(ctx context.Context) (views.Screen, error) {
 		v := views.SealView{VaultView: r.vault(), Form: views.Form{Values: r.form}, Cost: d.Cost(h.Store.FeeBPS())}
@@ -69,7 +79,13 @@ func (h *Handlers) secretsAgain(r *request, id market.TaskID) {
 		for i, f := range p.Fields {
 			p.Fields[i].Label = map[string]string{"/expiresAt": "vault.until", "/reason": "vault.reason"}[f.Pointer]
 		}
-		// What was sealed is made anew; what was typed stays.
+		if p.Code == market.ErrInvalid.Code || p.Code == market.ErrIdempotencyReused.Code {
+			p.Fix = views.T(ctx, "vault.again_fix")
+		}
+		if p.Code == market.ErrIdempotencyReused.Code {
+			p.Detail = views.T(ctx, "vault.reused")
+		}
+		// What was sealed is made anew; what else was typed stays.
 		v, err := h.secretsView(r, id, views.Form{Problem: &p, Values: url.Values{"expiresAt": r.form["expiresAt"], "reason": r.form["reason"]}})
 		v.Refused = market.SecretRequestID(r.echo.Param("rid"))
 		return views.Secrets(ctx, v), err

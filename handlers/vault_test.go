@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -61,6 +62,24 @@ func TestSealingIsAskedFor(t *testing.T) {
 		refused := mara.send(t, "POST", "/tasks", f).want(t, 422, "/tasks")
 		if strings.Contains(refused.text, canary) {
 			t.Errorf("%s: the page repeats what was sent", name)
+		}
+		if said, lost := refused.doc.Find(".error-summary").Text(), f.Has("protectedFields.ciphertext"); strings.Contains(said, "still here") == lost || strings.Contains(said, "type them once more") != lost {
+			t.Errorf("%s: of what was typed it says %q", name, said)
+		}
+	}
+	// What would be refused in the end is so before values are typed.
+	for name, c := range map[string]struct {
+		fields url.Values
+		status int
+		says   string
+	}{
+		"too dear":        {url.Values{"reward": {"900000"}}, 409, "900000"},
+		"a sample passes": {url.Values{"outputSchema": {`{"type": "integer"}`}, "samples.fail.0": {"7"}}, 422, "must fail"},
+	} {
+		f := maps.Clone(form)
+		maps.Copy(f, c.fields)
+		if refused := mara.send(t, "POST", "/tasks", f).want(t, c.status, "/tasks"); refused.doc.Find("#vault").Length() != 0 || !strings.Contains(refused.text, c.says) {
+			t.Errorf("%s: %s", name, refused.doc.Find(".error-summary").Text())
 		}
 	}
 	if console := mara.get(t, "/console"); console.doc.Find(".task").Length() != 0 {

@@ -9,6 +9,37 @@ import (
 	"guildhall/store/storetest"
 )
 
+// TestSealedTasks lists every own task with protected fields, however many
+// others are newer.
+func TestSealedTasks(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	me, other := agent(t, s), agent(t, s)
+	var want []market.TaskID
+	for range 3 {
+		want = append(want, guarded(t, s, me, nil).ID)
+		publish(t, s, me, 10)
+	}
+	guarded(t, s, other, nil)
+	slices.Reverse(want)
+	var got []market.TaskID
+	for before := market.TaskID(""); ; before = got[len(got)-1] { // two at a time
+		page, err := s.SealedTasks(t.Context(), me.Account, before, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, x := range page {
+			got = append(got, x.ID)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("listed %v, want %v", got, want)
+	}
+}
+
 // TestOwnTasks lists each task that an account has a part in once, whatever
 // the part: published, claimed several times, delivered in open mode.
 func TestOwnTasks(t *testing.T) {

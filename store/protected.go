@@ -47,6 +47,15 @@ func document[T any](v *T) any {
 	return toDocument(v)
 }
 
+// SealedTasks are the account's own tasks with protected fields, newest first,
+// older than before ("": from the newest).
+func (s *Store) SealedTasks(ctx context.Context, id market.AccountID, before market.TaskID, limit int) ([]market.Task, error) {
+	return s.taskList(ctx, `
+		SELECT `+taskColumns+` FROM tasks t `+publisherJoin+`
+		WHERE t.publisher_id = $1 AND t.protected IS NOT NULL AND ($2::uuid IS NULL OR t.id < $2::uuid)
+		ORDER BY t.id DESC LIMIT $3`, id, nullID(before), limit)
+}
+
 // OwnSecrets is the publisher's task with its own copy of the protected fields.
 func (s *Store) OwnSecrets(ctx context.Context, by Caller, id market.TaskID) (t market.Snapshot, ciphertext string, err error) {
 	if t, err = s.current(ctx, by, id, ""); err != nil {

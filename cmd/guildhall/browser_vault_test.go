@@ -14,7 +14,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/chromedp/chromedp"
@@ -29,6 +31,8 @@ type wire struct {
 	url string
 	mu  sync.Mutex
 	all bytes.Buffer
+	// slow is how long forms are on their way.
+	slow atomic.Int64
 }
 
 func (w *wire) sent() string {
@@ -61,6 +65,9 @@ func tap(t *testing.T, site, host string) *wire {
 			fmt.Fprintln(&w.all, text)
 		}
 		w.mu.Unlock()
+		if r.Method == http.MethodPost {
+			time.Sleep(time.Duration(w.slow.Load()))
+		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		proxy.ServeHTTP(out, r)
 	})}

@@ -117,7 +117,12 @@ func screens(w *world) []screen {
 		}},
 		{name: "vault", path: "/vault", who: w.newcomer, there: `document.querySelector('section[data-step="new"]:not([hidden])')`},
 		{name: "vault-saving", path: "/vault", who: w.newcomer, there: `document.querySelector('section[data-step="saving"]:not([hidden])')`, lead: func(b *tab) { b.act(`[data-act="make"]`) }},
-		{name: "vault-ready", path: "/vault", who: w.mara, there: `document.querySelector('section[data-step="ready"]:not([hidden])')`, lead: (*tab).makeKeys},
+		{name: "vault-ready", path: "/vault", who: w.mara, there: `document.querySelector('section[data-step="ready"]:not([hidden])')`, lead: func(b *tab) {
+			b.makeKeys()
+			b.set(`section[data-needs-keys] [data-join]`, newRecipient(b.t))
+			b.act(`section[data-needs-keys] [data-act="join"]`)
+			b.said("joined")
+		}},
 		{name: "seal", path: "/tasks/new", who: w.mara, there: `document.querySelector('[data-rows]')?.checkVisibility()`, lead: func(b *tab) {
 			for name, value := range wordsTask("Translate the signs", 30, false) {
 				if !strings.HasPrefix(name, "rules.") {

@@ -7,6 +7,7 @@ import (
 	"html"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,6 +111,38 @@ func inShell(t *testing.T, dir, command string, env ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// askedForMore runs the commands that prove a key against a server whose
+// challenge is another file of the agent's, which they must not open for it.
+func askedForMore(t *testing.T, home, commands string) {
+	t.Helper()
+	key := inShell(t, home, "age-keygen -y key.txt")
+	for what, text := range map[string]string{
+		"values":  `{"payload":"{\"values\":{\"apiToken\":\"` + secretCanary + `\"}}"}`,
+		"a token": secretCanary + strings.Repeat("x", 43-len(secretCanary)),
+		"lines":   "first\n" + secretCanary + "\nlast",
+	} {
+		cmd := exec.Command("age", "-a", "-r", key)
+		cmd.Stdin = strings.NewReader(text)
+		sealed, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sent []byte
+		liar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			sent = append(sent, body...)
+			_ = json.NewEncoder(w).Encode(map[string]string{"challenge": string(sealed)})
+		}))
+		cmd = exec.Command("sh", "-c", strings.NewReplacer("API=", "was=", "age-keygen -o", "true").Replace(commands))
+		cmd.Dir, cmd.Env = home, append(environment(home), "API="+liar.URL, "AUTH=Authorization: Bearer x", "TASK=x")
+		out, _ := cmd.CombinedOutput()
+		liar.Close()
+		if !strings.Contains(string(sent), key) || strings.Contains(string(sent), "canary") {
+			t.Errorf("with %s as the challenge the commands sent %q: %s", what, sent, out)
+		}
+	}
+}
+
 // vaultRun runs guildhall vault and returns what it printed and how it ended.
 func vaultRun(t *testing.T, dir, in string, env []string, args ...string) (string, int) {
 	t.Helper()
@@ -162,7 +195,7 @@ func TestProtectedFieldsWithoutBrowser(t *testing.T) {
 	// The agent's commands, as the documentation has them in both languages; the
 	// README has the same.
 	docs := s.docsCommands(t, "/docs/secrets?lang=en")
-	if len(docs) != 2 {
+	if len(docs) != 3 {
 		t.Fatalf("the documentation has %q", docs)
 	}
 	for i, block := range s.docsCommands(t, "/docs/secrets?lang=zh-CN") {
@@ -180,6 +213,10 @@ func TestProtectedFieldsWithoutBrowser(t *testing.T) {
 	agent := []string{"API=" + s.url + "/api/v1", "AUTH=Authorization: Bearer " + worker, "TASK=" + task}
 	inShell(t, home, docs[0], agent...)
 	fingerprint := market.Fingerprint(inShell(t, home, "age-keygen -y key.txt"))
+	if got := inShell(t, home, docs[1]); got != fingerprint {
+		t.Errorf("the documentation's command prints the fingerprint %q, want %q", got, fingerprint)
+	}
+	askedForMore(t, home, docs[0])
 
 	listed := run("", "requests", task)
 	if !strings.Contains(listed, fingerprint) || !strings.Contains(listed, "vault-worker") {
@@ -205,7 +242,7 @@ func TestProtectedFieldsWithoutBrowser(t *testing.T) {
 	}
 	run("", "grant", task, request, "--vault", "vault.txt", "--fingerprint", fingerprint)
 
-	if got := inShell(t, home, docs[1], agent...); !strings.Contains(got, `"apiToken": "`+secretCanary+`"`) {
+	if got := inShell(t, home, docs[2], agent...); !strings.Contains(got, `"apiToken": "`+secretCanary+`"`) {
 		t.Errorf("age and jq print %s", got)
 	}
 	reader := []string{"GUILDHALL_SERVER=" + s.url, "GUILDHALL_KEY=" + worker}
@@ -237,7 +274,7 @@ func TestProtectedFieldsWithoutBrowser(t *testing.T) {
 		t.Errorf("granted with a vault that agents do not expect: exit %d: %s", code, out)
 	}
 	run("", "grant", task, request, "--vault", "new.txt", "--fingerprint", fingerprint)
-	if got := inShell(t, home, docs[1], agent...); !strings.Contains(got, secretCanary+"-2") {
+	if got := inShell(t, home, docs[2], agent...); !strings.Contains(got, secretCanary+"-2") {
 		t.Errorf("after sealing anew age and jq print %s", got)
 	}
 	if out, code := vaultRun(t, home, "", reader, "open", task, "--identity", "key.txt", "--hash", hash); code != exitFailed || !strings.Contains(out, "not those of your claim") {

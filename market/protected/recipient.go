@@ -118,6 +118,11 @@ func (s *stanzas) Unwrap(all []*age.Stanza) ([]byte, error) {
 	return nil, age.ErrIncorrectIdentity
 }
 
+// NoncePrefix begins every nonce: nothing else that is encrypted to an agent's
+// key begins so. Programs send back only what does, or a server could have them
+// open other files of theirs.
+const NoncePrefix = "guildhall-key:"
+
 // NewChallenge is a nonce that only the holder of the recipient's identity can
 // read.
 func NewChallenge(recipient string) (market.KeyChallenge, error) {
@@ -127,7 +132,7 @@ func NewChallenge(recipient string) (market.KeyChallenge, error) {
 	}
 	nonce := make([]byte, 32)
 	_, _ = rand.Read(nonce) // never fails
-	text := base64.RawURLEncoding.EncodeToString(nonce)
+	text := NoncePrefix + base64.RawURLEncoding.EncodeToString(nonce)
 	sealed, err := seal([]byte(text), r)
 	return market.KeyChallenge{Sealed: sealed, NonceHash: market.NonceHash(text)}, err
 }

@@ -3,25 +3,45 @@
 // and hides what the server wrote; all words are the server's.
 
 import { Refused, fingerprint, open, owner, seal } from "./vault/envelope.js";
-import { load, make, newRecovery, readRecovery, recipients, remember, seen, setOthers } from "./vault/keys.js";
+import { change, load, newRecovery, parseRecipient, readRecovery, recipients, remember, seen, withOthers, without, withRecovery } from "./vault/keys.js";
 
 const root = document.getElementById("vault");
 const at = (selector) => root.querySelector(selector);
 const all = (selector) => [...root.querySelectorAll(selector)];
 const { handle } = root.dataset;
+const began = performance.now();
+// What the server takes at most: recipients of the own copy, fields, and bytes of a sealed copy.
+const maxRecipients = 10, maxRows = 20, maxSealed = 65536;
 let keys, pending, recovery;
 
 // show chooses the part of the set-up that is meant, and opens what needs keys.
 async function show(step) {
   for (const part of all("[data-step]")) part.hidden = part.dataset.step !== step;
   for (const part of all("[data-needs-keys]")) part.hidden = step !== "ready";
-  for (const part of all("button[data-act]")) part.disabled = false;
+  enable();
   root.dataset.known = "";
   if (step !== "ready") return;
   at("[data-own-fingerprint]").textContent = await fingerprint(keys.recipient);
   at("[data-own-signer]").textContent = await fingerprint(keys.signer.key);
   const list = at("[data-recipients]");
-  if (list) list.value = recipients(keys).join("\n");
+  if (!list) return;
+  list.value = recipients(keys).map((r) => (r === keys.recovery ? marked + r : r)).join("\n");
+  const rows = at("[data-others]");
+  while (rows.children.length > 1) rows.lastElementChild.remove();
+  for (const other of keys.others) {
+    const row = rows.firstElementChild.cloneNode(true);
+    row.hidden = false;
+    row.dataset.other = row.querySelector("code").textContent = other;
+    row.querySelector("[data-is-recovery]").hidden = other !== keys.recovery;
+    row.querySelector("button").hidden = other === keys.recovery;
+    rows.append(row);
+  }
+}
+
+const marked = "recovery:"; // stands before the recovery key in a list for other devices
+
+function enable() {
+  for (const part of all("button[data-act]")) part.disabled = false;
 }
 
 // say shows one of the messages below the head, and hides the others.
@@ -44,8 +64,11 @@ function offerRecovery(made) {
   at("[data-recovery-last]").value = "";
 }
 
+// acts are what the buttons do, with the keys as they are now: another tab may have changed them. Those that send a form
+// return true.
 const acts = {
   async make() {
+    if (keys) return show("ready");
     offerRecovery(await newRecovery(handle));
     await show("saving");
   },
@@ -53,10 +76,7 @@ const acts = {
   // Only who has the file can say how it ends.
   async saved() {
     if (at("[data-recovery-last]").value.trim().toUpperCase() !== pending.last) return say("not-saved");
-    if (keys) await setOthers(handle, keys, [...keys.others.filter((r) => r !== keys.recovery), pending.recipient]);
-    else keys = await make(handle, [pending.recipient]);
-    keys.recovery = pending.recipient;
-    await setOthers(handle, keys, keys.others);
+    keys = await change(handle, (k) => withRecovery(k, pending.recipient));
     URL.revokeObjectURL(at("[data-recovery-file]").href);
     at("[data-recovery-text]").value = "";
     pending = null;
@@ -70,34 +90,43 @@ const acts = {
     recovery = file && (await readRecovery(await file.text()));
     picker.value = "";
     if (!recovery) return say("no-recovery");
-    if (!keys) {
-      keys = await make(handle, [recovery.recipient]);
-      keys.recovery = recovery.recipient;
-      await setOthers(handle, keys, keys.others);
-    }
+    if (!keys) keys = await change(handle, (k) => (k.recovery ? k : withRecovery(k, recovery.recipient)));
     await show("ready");
     say("restored");
   },
 
   async rotate() {
+    if (!keys.recovery && recipients(keys).length >= maxRecipients) return say("too-many");
     offerRecovery(await newRecovery(handle));
     await show("saving");
   },
 
-  // A second device is told the recipients of the first, and the first those of the second.
+  // A second device is told the recipients of the first, and the first those of the second. What was removed here does
+  // not come back with such a list, only alone.
   async join() {
     const typed = at(`[data-step="${keys ? "ready" : "new"}"] [data-join]`);
     const given = typed.value.split(/\s+/).filter(Boolean);
-    if (!given.length || !given.every((r) => /^age1[02-9ac-hj-np-z]{58}$/.test(r))) return say("no-recipient");
-    if (!keys) keys = await make(handle, given);
-    else await setOthers(handle, keys, [...keys.others, ...given]);
+    const others = given.map((r) => r.replace(marked, "")).filter((r) => given.length === 1 || !keys?.retired?.includes(r));
+    const main = given.find((r) => r.startsWith(marked))?.replace(marked, "");
+    if (!given.length || !given.every((r) => parseRecipient(r.replace(marked, "")))) return say("no-recipient");
+    const join = (k) => withOthers(others.includes(main) ? withRecovery(k, main) : k, others);
+    if (recipients(join(keys ?? { others: [] })).length > maxRecipients) return say("too-many");
+    keys = await change(handle, join);
     typed.value = "";
     await show("ready");
-    say("joined");
+    say(others.length < given.length ? "joined-some" : "joined");
+  },
+
+  async remove(button) {
+    const { other } = button.closest("[data-other]").dataset;
+    keys = await change(handle, (k) => without(k, other));
+    await show("ready");
+    say("removed");
   },
 
   row() {
     const rows = at("[data-rows]");
+    if (rows.children.length >= maxRows) return say("no-more");
     const row = rows.lastElementChild.cloneNode(true);
     for (const field of row.querySelectorAll("input, textarea")) field.value = "";
     rows.append(row);
@@ -112,8 +141,8 @@ const acts = {
     form.elements["protectedFields.taskId"].value = task;
     form.elements["protectedFields.names"].value = Object.keys(values).join(" ");
     await fillSealed(form, "protectedFields.", { task, rev: 1 }, values);
-    await remember(`rev ${task}`, 1);
     form.submit();
+    return true;
   },
 
   async open() {
@@ -130,8 +159,9 @@ const acts = {
     const rev = Number(root.dataset.revision) + 1;
     form.elements.revision.value = rev;
     await fillSealed(form, "", { task: root.dataset.task, rev }, values);
-    await remember(`rev ${root.dataset.task}`, rev);
+    await remember(`sent ${root.dataset.task}`, rev);
     form.submit();
+    return true;
   },
 
   async grant(button) {
@@ -145,6 +175,7 @@ const acts = {
     form.elements.bundle.value = await seal({ task: root.dataset.task, rev, to, grant: form.dataset.request }, values, keys.signer, [recipient]);
     await remember(`key ${worker}`, recipient);
     form.submit();
+    return true;
   },
 };
 
@@ -164,7 +195,9 @@ function typed() {
 // fillSealed fills what a form sends of a sealed revision.
 async function fillSealed(form, prefix, about, values) {
   const to = recipients(keys);
-  form.elements[prefix + "ciphertext"].value = await seal({ ...about, to: owner }, values, keys.signer, to);
+  const sealed = await seal({ ...about, to: owner }, values, keys.signer, to);
+  if (sealed.length > maxSealed) throw new Refused("too-long");
+  form.elements[prefix + "ciphertext"].value = sealed;
   form.elements[prefix + "ownerRecipients"].value = to.join(" ");
   form.elements[prefix + "signerKey"].value = keys.signer.key;
 }
@@ -180,15 +213,20 @@ async function ownCopy() {
   const identities = [keys.device];
   if (recovery) identities.push(recovery.identity);
   const values = await open(root.dataset.ciphertext, { task, rev, to: owner, signer }, identities);
-  await remember(`rev ${task}`, rev);
+  await raise(task, rev);
   await remember(`signer ${signer}`, true);
   return values;
+}
+
+// raise remembers the highest revision of a task that the server has shown.
+async function raise(task, rev) {
+  if (rev > ((await seen(`rev ${task}`)) ?? 0)) await remember(`rev ${task}`, rev);
 }
 
 // taskID is a UUIDv7 of the server's time: clocks of browsers are often wrong.
 function taskID() {
   const b = crypto.getRandomValues(new Uint8Array(16));
-  const ms = Date.parse(root.dataset.now) + Math.floor(performance.now());
+  const ms = Date.parse(root.dataset.now) + Math.floor(performance.now() - began);
   for (let i = 0; i < 6; i++) b[i] = Math.floor(ms / 2 ** (8 * (5 - i))) & 0xff;
   b[6] = 0x70 | (b[6] & 0x0f);
   b[8] = 0x80 | (b[8] & 0x3f);
@@ -202,14 +240,16 @@ root.addEventListener("click", async (e) => {
   e.preventDefault();
   say("");
   button.disabled = true;
+  let sending = false;
   try {
-    await acts[button.dataset.act](button);
+    keys = await load(handle);
+    sending = await acts[button.dataset.act](button);
   } catch (error) {
     say(error instanceof Refused ? error.name : "failed");
-  } finally {
-    button.disabled = false;
   }
+  button.disabled = sending === true; // a second click would send it twice
 });
+addEventListener("pageshow", (e) => { if (e.persisted) enable(); });
 // Enter in a field must not send a form that nothing was sealed for.
 root.addEventListener("submit", (e) => { if (e.target.matches("[data-sealed]")) e.preventDefault(); });
 
@@ -225,6 +265,10 @@ async function start() {
     const state = !pinned ? "first" : pinned === line.dataset.pin ? "same" : "changed";
     for (const words of line.querySelectorAll("[data-pinned]")) words.hidden = words.dataset.pinned !== state;
   }
+  // A revision that was sent from here counts once the server shows it: it may have been refused.
+  const { task, revision } = root.dataset;
+  const sent = task && (await seen(`sent ${task}`));
+  if (sent <= Number(revision)) await raise(task, sent);
   await show(keys ? "ready" : "new");
 }
 start();

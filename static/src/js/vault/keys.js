@@ -1,7 +1,7 @@
 // The keys of this browser: they cannot be exported, and live in IndexedDB under the account's handle. Besides them it
 // remembers what was seen: the highest revision of a task, and the key of each agent.
 
-import { generateX25519Identity, identityToRecipient } from "age-encryption/dist/index.js";
+import { Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption/dist/index.js";
 import { toBase64 } from "./envelope.js";
 
 function database() {
@@ -28,28 +28,47 @@ async function request(store, mode, ask) {
 }
 
 export const load = (handle) => request("keys", "readonly", (s) => s.get(handle));
-const save = (handle, keys) => request("keys", "readwrite", (s) => s.put(keys, handle));
 export const seen = (what) => request("seen", "readonly", (s) => s.get(what));
 export const remember = (what, value) => request("seen", "readwrite", (s) => s.put(value, what));
 
-// make makes this browser's keys. Others are recipients that everything is sealed to as well: the recovery key, other
-// devices.
-export async function make(handle, others) {
+// Besides a device and a signing key there are the others that everything is sealed to: the recovery key, other devices.
+async function newKeys() {
   const device = await crypto.subtle.generateKey({ name: "X25519" }, false, ["deriveBits"]);
   const pair = await crypto.subtle.generateKey("Ed25519", false, ["sign", "verify"]);
   const signer = { privateKey: pair.privateKey, key: toBase64(await crypto.subtle.exportKey("raw", pair.publicKey)) };
-  const keys = { device: device.privateKey, recipient: await identityToRecipient(device.privateKey), signer, others };
-  await save(handle, keys);
+  return { device: device.privateKey, recipient: await identityToRecipient(device.privateKey), signer, others: [] };
+}
+
+// change edits this browser's keys, made now if there are none, in one step: what other tabs did is kept.
+export async function change(handle, edit) {
+  const fresh = (await load(handle)) ?? (await newKeys());
+  let keys;
+  await request("keys", "readwrite", (s) => {
+    const asked = s.get(handle);
+    asked.onsuccess = () => s.put((keys = edit(asked.result ?? fresh)), handle);
+    return asked;
+  });
   navigator.storage?.persist?.(); // asked for, never waited for: Firefox may never answer
   return keys;
 }
 
 export const recipients = (keys) => [keys.recipient, ...keys.others];
 
-// setOthers changes who else everything is sealed to.
-export async function setOthers(handle, keys, others) {
-  keys.others = [...new Set(others)].filter((r) => r !== keys.recipient);
-  await save(handle, keys);
+// withOthers adds recipients, without what was removed, and withRecovery puts a recovery key in the place of the one before.
+export const withOthers = (k, more) => ({ ...k,
+  others: [...new Set([...k.others, ...more])].filter((r) => r !== k.recipient),
+  retired: k.retired?.filter((r) => !more.includes(r)) });
+export const without = (k, gone) => ({ ...k, others: k.others.filter((r) => r !== gone), retired: [...(k.retired ?? []), gone] });
+export const withRecovery = (k, r) => ({ ...withOthers(k.recovery && k.recovery !== r ? without(k, k.recovery) : k, [r]), recovery: r });
+
+// parseRecipient reports whether it is one that a copy can be sealed to: without this, one wrong letter breaks them all.
+export function parseRecipient(text) {
+  try {
+    new Encrypter().addRecipient(text);
+  } catch {
+    return false;
+  }
+  return /^age1[02-9ac-hj-np-z]{58}$/.test(text);
 }
 
 // newRecovery makes the recovery key: its text is for a file of the owner, and is kept nowhere.
