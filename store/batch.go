@@ -18,6 +18,8 @@ type batch struct {
 	// told are those whose feeds grow with it, toldMore that others' do too.
 	told     []market.AccountID
 	toldMore bool
+	// late is what is sealed when it is sent: see Store.sendIn.
+	late []*late
 }
 
 // part is what a transition does to one table: a constant statement whose

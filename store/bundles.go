@@ -139,7 +139,7 @@ func (s *Store) NewBundle(ctx context.Context, by Caller, d market.BundleDraft) 
 			b.Queue(insertBundleKey, bundleKeyArgs(bundle, secret, now)...)
 		}
 		b.Queue(insertBundleAction.sql, actedArgs(bundle.ID, market.BundleMinted, "", 0, now)...)
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 	return bundle, secret, translate(err)
 }
@@ -208,7 +208,7 @@ func (s *Store) changeBundle(ctx context.Context, by Caller, id market.BundleID,
 			return err
 		}
 		write(&b, after, now)
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 	return after, translate(err)
 }
@@ -336,7 +336,7 @@ func (s *Store) RedeemHandoff(ctx context.Context, code string, agent market.Acc
 		default:
 			return rule
 		}
-		return tx.SendBatch(ctx, &q.Batch).Close()
+		return s.sendIn(ctx, tx, &q)
 	})
 	return b, key, handle, errors.Join(refused, translate(err))
 }

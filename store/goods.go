@@ -154,20 +154,13 @@ func (s *Store) ChangeGood(ctx context.Context, by Caller, id market.GoodID, ver
 	return g, err
 }
 
-// rekeyLock keeps imports and rotations of the key apart.
-const rekeyLock = 7461230061
-
 // ImportCodes adds the codes to the good's stock, all or none: each once,
 // whatever good has it already. It returns how many were added; the rest are
 // doubles.
 func (s *Store) ImportCodes(ctx context.Context, by Caller, id market.GoodID, codes []market.Stock) (added int, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		now := s.now()
-		// While this lock is held no key is retired.
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock_shared($1)`, rekeyLock); err != nil {
-			return err
-		}
-		if err := s.opts.Vault.reload(); err != nil {
+		if err := s.holdKeys(ctx, tx, rekeyLock); err != nil {
 			return err
 		}
 		known, err := s.knownCodes(ctx, tx, codes)
@@ -252,76 +245,4 @@ func (s *Store) CheckKeys(ctx context.Context) error {
 		return fmt.Errorf("codes, second factors or mails are sealed with secret keys that are missing here: %v", missing)
 	}
 	return translate(err)
-}
-
-// rekeyBatch is how many codes one transaction of a rotation seals anew.
-const rekeyBatch = 500
-
-// Rekey seals all codes, second factors and mails anew that are not under the vault's first key, after
-// begin has put a new one there, and calls end when none is left under another.
-// It can be repeated after it was interrupted. Imports wait for it.
-func (s *Store) Rekey(ctx context.Context, begin, end func() error) (done int, err error) {
-	err = s.onConn(ctx, func(c *pgx.Conn) error {
-		if _, err := c.Exec(ctx, `SELECT pg_advisory_lock($1)`, rekeyLock); err != nil {
-			return err
-		}
-		defer func() { _, _ = c.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, rekeyLock) }() // or the connection is gone
-		if err := errors.Join(begin(), s.opts.Vault.reload()); err != nil {
-			return err
-		}
-		for {
-			n := 0
-			err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) (err error) { n, err = s.rekeyBatch(ctx, tx); return err })
-			if n == 0 && err == nil {
-				err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) (err error) { n, err = s.rekeyWebhooks(ctx, tx); return err })
-			}
-			done += n
-			if err != nil && !transient(err) {
-				return err
-			}
-			if n == 0 && err == nil {
-				return end()
-			}
-		}
-	})
-	return done, translate(err)
-}
-
-func (s *Store) rekeyBatch(ctx context.Context, tx pgx.Tx) (int, error) {
-	current := s.opts.Vault.current()
-	rows, err := tx.Query(ctx, `
-		SELECT id, good_id, sealed, nonce, key_id FROM goods_codes WHERE key_id <> $1
-		ORDER BY key_id, id LIMIT $2 FOR UPDATE`, current, rekeyBatch)
-	if err != nil {
-		return 0, err
-	}
-	type row struct {
-		id   market.CodeID
-		good market.GoodID
-		sealed
-	}
-	old, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (x row, err error) {
-		return x, r.Scan(&x.id, &x.good, &x.text, &x.nonce, &x.key)
-	})
-	if err != nil {
-		return 0, err
-	}
-	if len(old) == 0 {
-		return s.rekeyTexts(ctx, tx)
-	}
-	var ids []string
-	var texts, nonces, prints [][]byte
-	for _, x := range old {
-		code, err := s.opts.Vault.open(x.id, x.good, x.sealed)
-		if err != nil {
-			return 0, fmt.Errorf("code %s of good %s: %w", x.id, x.good, err)
-		}
-		y := s.opts.Vault.seal(x.id, x.good, code)
-		ids, texts, nonces, prints = append(ids, string(x.id)), append(texts, y.text), append(nonces, y.nonce), append(prints, y.fingerprint)
-	}
-	_, err = tx.Exec(ctx, `
-		UPDATE goods_codes c SET sealed = u.sealed, nonce = u.nonce, key_id = $1, fingerprint = u.fingerprint
-		FROM unnest($2::uuid[], $3::bytea[], $4::bytea[], $5::bytea[]) AS u (id, sealed, nonce, fingerprint)
-		WHERE c.id = u.id`, current, ids, texts, nonces, prints)
-	return len(old), err
 }

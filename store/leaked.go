@@ -36,7 +36,7 @@ func (s *Store) RevokeLeaked(ctx context.Context, keys []string, from netip.Addr
 		if err := leakedGrants(ctx, tx, &b, hashes, now); err != nil {
 			return err
 		}
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 }
 

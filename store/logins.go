@@ -86,7 +86,7 @@ func (s *Store) ChangePassword(ctx context.Context, by Caller, was, hash string,
 		b.endSessions(by.Account, keep)
 		b.Queue(`UPDATE account_sessions SET proven_at = $2 WHERE id = $1`, string(keep), now)
 		s.secured(&b, by.Account, market.SecurityPasswordChanged, "", o, now)
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 }
 

@@ -119,7 +119,7 @@ func (s *Store) Reset(ctx context.Context, token, hash string, o Origin) error {
 			b.Queue(`DELETE FROM second_factors WHERE account_id = $1`, id)
 			s.secured(&b, account, market.SecurityTOTPCleared, "", o, now)
 		}
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 }
 
@@ -188,10 +188,10 @@ func (s *Store) Verify(ctx context.Context, by Caller, token string, o Origin) e
 			string(by.Account), now)
 		if was == email {
 			b.noted(by.Account, market.SecurityAddressVerified, email, o, now)
-			return tx.SendBatch(ctx, &b.Batch).Close()
+			return s.sendIn(ctx, tx, &b)
 		}
 		s.mail(&b, mailDraft{account: by.Account, kind: market.MailMoved, to: was, args: map[string]string{"Email": email}}, now)
 		s.secured(&b, by.Account, market.SecurityAddressChanged, email, o, now)
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 }

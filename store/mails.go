@@ -36,12 +36,12 @@ func (s *Store) mail(b *batch, d mailDraft, now time.Time) {
 		panic(err) // plain strings
 	}
 	id := newID[market.MailID]()
-	x := s.opts.Vault.sealFor(mailFor(id), string(text))
+	sealed, nonce, key := b.seal(mailFor(id), string(text))
 	b.Queue(`
 		INSERT INTO mails (id, account_id, kind, recipient, lang, sealed, nonce, key_id, made_at, expires_at, next_at)
 		SELECT $1, l.account_id, $3, COALESCE(NULLIF($4, ''), l.email), COALESCE(NULLIF($5, ''), l.lang), $6, $7, $8, $9, $10, $9
 		FROM logins l WHERE l.account_id = $2 AND (NOT $11 OR l.email_verified_at IS NOT NULL)`,
-		string(id), string(d.account), string(d.kind), d.to, d.lang, x.text, x.nonce, x.key, now, now.Add(market.MailLasts(d.kind)), d.proven)
+		string(id), string(d.account), string(d.kind), d.to, d.lang, sealed, nonce, key, now, now.Add(market.MailLasts(d.kind)), d.proven)
 }
 
 // TakeMails are up to limit mails that are due, oldest first, that nobody else

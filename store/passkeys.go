@@ -40,7 +40,7 @@ func (s *Store) AddPasskey(ctx context.Context, by Caller, p market.Passkey, o O
 		b.Queue(`INSERT INTO passkeys (id, account_id, credential_id, record, sign_count, name, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 			string(newID[market.PasskeyID]()), string(by.Account), p.Credential, p.Record, p.SignCount, p.Name, now)
 		s.secured(&b, by.Account, market.SecurityPasskeyAdded, p.Name, o, now)
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 }
 
@@ -55,7 +55,7 @@ func (s *Store) RemovePasskey(ctx context.Context, by Caller, id market.PasskeyI
 		}
 		var b batch
 		s.secured(&b, by.Account, market.SecurityPasskeyRemoved, name, o, s.now())
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 }
 

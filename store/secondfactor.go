@@ -36,18 +36,20 @@ func totpFor(id market.AccountID) string { return "totp/" + string(id) }
 func (s *Store) BeginTOTP(ctx context.Context, by Caller) error {
 	raw := make([]byte, 20)
 	_, _ = rand.Read(raw) // never fails
-	x := s.opts.Vault.sealFor(totpFor(by.Account), base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(raw))
-	done, err := s.db.ExecContext(ctx, `
-		INSERT INTO second_factors (account_id, sealed, nonce, key_id, made_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (account_id) DO UPDATE SET sealed = $2, nonce = $3, key_id = $4, made_at = $5, last_step = 0
-		WHERE second_factors.enabled_at IS NULL`, string(by.Account), x.text, x.nonce, x.key, s.now())
-	if err != nil {
-		return translate(err)
-	}
-	if n, err := done.RowsAffected(); err != nil || n == 0 {
-		return market.ErrAlreadyDone
-	}
-	return nil
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := s.holdKeys(ctx, tx, textLock); err != nil {
+			return err
+		}
+		x := s.opts.Vault.sealFor(totpFor(by.Account), base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(raw))
+		done, err := tx.Exec(ctx, `
+			INSERT INTO second_factors (account_id, sealed, nonce, key_id, made_at) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (account_id) DO UPDATE SET sealed = $2, nonce = $3, key_id = $4, made_at = $5, last_step = 0
+			WHERE second_factors.enabled_at IS NULL`, string(by.Account), x.text, x.nonce, x.key, s.now())
+		if err == nil && done.RowsAffected() == 0 {
+			err = market.ErrAlreadyDone
+		}
+		return err
+	})
 }
 
 // factor is a row of second_factors.
@@ -107,7 +109,7 @@ func (s *Store) EnableTOTP(ctx context.Context, by Caller, code string, o Origin
 		b.Queue(`UPDATE second_factors SET enabled_at = $2, last_step = $3 WHERE account_id = $1`, string(by.Account), now, step)
 		codes = b.recoveryCodes(by.Account)
 		s.secured(&b, by.Account, market.SecurityTOTPEnabled, "", o, now)
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 	return codes, err
 }
@@ -173,7 +175,7 @@ func (s *Store) useRecoveryCode(ctx context.Context, id market.AccountID, typed 
 		}
 		var b batch
 		s.secured(&b, id, market.SecurityRecoveryUsed, "", o, now)
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 }
 
@@ -209,7 +211,7 @@ func (s *Store) changeFactor(ctx context.Context, id market.AccountID, change fu
 		}
 		var b batch
 		change(&b, s.now())
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 }
 

@@ -159,3 +159,77 @@ func TestRekeySealsSecondFactors(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRekeyBesideServer changes the key while a server, which knows the old one
+// only, seals second factors and mails: all of them are under the new key in the
+// end.
+func TestRekeyBesideServer(t *testing.T) {
+	t.Parallel()
+	url := storetest.URL(t)
+	var mu sync.Mutex
+	keys := store.NewSecretKey()
+	load := func() (string, error) { mu.Lock(); defer mu.Unlock(); return keys, nil }
+	set := func(text string) { mu.Lock(); defer mu.Unlock(); keys = text }
+	open := func() *store.Store {
+		v, err := store.NewVault(load)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.Open(url, store.Options{Grant: 1000, Vault: v, Mail: true, MaxConns: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	s, server := open(), open()
+	var people []store.Caller
+	var addresses []string
+	for range 12 {
+		me, l := person(t, s)
+		people, addresses = append(people, me), append(addresses, l.Email)
+	}
+	var all sync.WaitGroup
+	sealed := make(chan struct{}, 1000)
+	over := make(chan struct{})
+	for i := range people {
+		all.Go(func() {
+			for n := 0; ; n++ {
+				if err := errors.Join(server.BeginTOTP(t.Context(), people[i]), server.AskForReset(t.Context(), addresses[i], home)); err != nil {
+					t.Error(err)
+					return
+				}
+				select {
+				case <-over:
+					return
+				case sealed <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	for range 3 {
+		<-sealed
+		old, fresh := keys, store.NewSecretKey()
+		if _, err := s.Rekey(t.Context(), func() error { set(fresh + "\n" + old); return nil }, func() error { set(fresh); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(over)
+	all.Wait()
+	if err := errors.Join(server.BeginTOTP(t.Context(), people[0]), server.AskForReset(t.Context(), addresses[0], home)); err != nil {
+		t.Error(err)
+	}
+	if err := open().CheckKeys(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, me := range people {
+		if _, err := open().PendingTOTP(t.Context(), me.Account); err != nil {
+			t.Error(err)
+		}
+	}
+	mails, err := open().TakeMails(t.Context(), 1000)
+	if err != nil || len(mails) < len(people) {
+		t.Errorf("%d mails can be sent, %v", len(mails), err)
+	}
+}

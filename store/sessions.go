@@ -124,7 +124,7 @@ func (s *Store) EndSession(ctx context.Context, by Caller, id market.SessionID, 
 		}
 		var b batch
 		s.secured(&b, by.Account, market.SecuritySessionEnded, "", o, s.now())
-		return tx.SendBatch(ctx, &b.Batch).Close()
+		return s.sendIn(ctx, tx, &b)
 	})
 }
 

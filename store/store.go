@@ -172,7 +172,17 @@ func (s *Store) send(ctx context.Context, b *batch) error {
 	for _, q := range b.QueuedQueries {
 		fresh.Queue(q.SQL, q.Arguments...)
 	}
-	return s.onConn(ctx, func(c *pgx.Conn) error { return c.SendBatch(ctx, &fresh).Close() })
+	return s.onConn(ctx, func(c *pgx.Conn) error {
+		if len(b.late) == 0 {
+			return c.SendBatch(ctx, &fresh).Close()
+		}
+		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+			if err := s.sealLate(ctx, tx, b); err != nil {
+				return err
+			}
+			return tx.SendBatch(ctx, &fresh).Close()
+		})
+	})
 }
 
 // read runs f, which only reads, on a connection of the pool. If the server

@@ -24,11 +24,7 @@ const webhookVault market.GoodID = "webhook"
 
 // sealWebhook seals a secret. Until the transaction ends no key is retired.
 func (s *Store) sealWebhook(ctx context.Context, tx pgx.Tx, id market.WebhookID, secret string) (sealed, error) {
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock_shared($1)`, rekeyLock); err != nil {
-		return sealed{}, err
-	}
-	err := s.opts.Vault.reload()
-	if err != nil {
+	if err := s.holdKeys(ctx, tx, rekeyLock); err != nil {
 		return sealed{}, err
 	}
 	return s.opts.Vault.seal(market.CodeID(id), webhookVault, secret), nil
