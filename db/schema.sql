@@ -1293,6 +1293,7 @@ CREATE TABLE public.webhooks (
     busy_by uuid,
     busy_until timestamp with time zone,
     paused_until timestamp with time zone,
+    made_by uuid,
     CONSTRAINT webhooks_busy CHECK (((busy_by IS NULL) = (busy_until IS NULL))),
     CONSTRAINT webhooks_disabled CHECK ((disabled = ANY (ARRAY['gone'::text, 'failing'::text]))),
     CONSTRAINT webhooks_disabled_why CHECK (((disabled_at IS NULL) = (disabled IS NULL))),
@@ -1762,6 +1763,8 @@ CREATE INDEX webhook_deliveries_log ON public.webhook_deliveries USING btree (we
 
 CREATE INDEX webhooks_account ON public.webhooks USING btree (account_id);
 
+CREATE INDEX webhooks_made_by ON public.webhooks USING btree (made_by) WHERE (made_by IS NOT NULL);
+
 CREATE TRIGGER admin_actions_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.admin_actions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER bundle_actions_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.bundle_actions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
@@ -2048,4 +2051,7 @@ ALTER TABLE ONLY public.webhooks
 
 ALTER TABLE ONLY public.webhooks
     ADD CONSTRAINT webhooks_bundle_fkey FOREIGN KEY (bundle_id) REFERENCES public.bundles(id);
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_made_by_fkey FOREIGN KEY (made_by) REFERENCES public.api_keys(id);
 

@@ -108,11 +108,11 @@ func (h *Handlers) askedFeed(r *request, after, fallback string) (feedAsked, err
 // readable are those of the types, or of all, that the scopes let a key read.
 func readable(types []market.FeedType, scopes []market.Scope) []market.FeedType {
 	may := market.FeedTypesWithin(scopes)
-	switch {
-	case may == nil:
+	if may == nil {
 		return types
-	case types == nil:
-		return may
+	}
+	if types == nil {
+		types = may
 	}
 	out := []market.FeedType{"none.asked"} // an empty list would be all
 	for _, t := range types {

@@ -21,11 +21,14 @@ type keyJSON struct {
 	RevokedAt     *time.Time     `json:"revokedAt"`
 	RevokedReason *string        `json:"revokedReason"`
 	Current       bool           `json:"current"`
+	// Webhooks are those that were made with a key that is revoked now, and go
+	// on: whoever had the key may have made them.
+	Webhooks []market.WebhookID `json:"webhooks,omitempty"`
 }
 
 func keyShape(k market.Key, current market.KeyID) keyJSON {
 	j := keyJSON{ID: k.ID, Name: k.Name, Prefix: k.Prefix, Scopes: k.Scopes, CreatedAt: k.CreatedAt, LastUsedAt: k.LastUsedAt,
-		ExpiresAt: k.ExpiresAt, RevokedAt: k.RevokedAt, Current: k.ID == current}
+		ExpiresAt: k.ExpiresAt, RevokedAt: k.RevokedAt, Current: k.ID == current, Webhooks: k.Webhooks}
 	if k.LastUsedFrom != "" {
 		j.LastUsedFrom = &k.LastUsedFrom
 	}

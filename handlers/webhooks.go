@@ -16,6 +16,8 @@ type webhookJSON struct {
 	// Types are those that are sent, all of them if there are none.
 	Types     []market.FeedType `json:"types"`
 	CreatedAt time.Time         `json:"createdAt"`
+	// KeyID is the key that it was made with, null if it was made on a page.
+	KeyID *market.KeyID `json:"keyId"`
 	// OldSecretUntil is until when the secret before this one signs too.
 	OldSecretUntil *time.Time `json:"oldSecretUntil"`
 	DisabledAt     *time.Time `json:"disabledAt"`
@@ -27,6 +29,9 @@ func webhookShape(w market.Webhook) webhookJSON {
 	out := webhookJSON{ID: w.ID, URL: w.URL, Types: w.Types, CreatedAt: w.CreatedAt, OldSecretUntil: w.OldUntil, DisabledAt: w.DisabledAt, FailingSince: w.FailingSince}
 	if out.Types == nil {
 		out.Types = []market.FeedType{}
+	}
+	if w.MadeBy != "" {
+		out.KeyID = &w.MadeBy
 	}
 	if w.Disabled != "" {
 		out.DisabledReason = &w.Disabled

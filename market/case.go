@@ -1,6 +1,7 @@
 package market
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -221,7 +222,7 @@ func (s Snapshot) Decide(a Actor, d Decision, p Payment, now time.Time) (Change,
 	switch {
 	case !a.Operator || s.Delivery == nil || s.Case == nil:
 		return Change{}, ErrNotFound
-	case a.oneParty(s.Publisher) || a.oneParty(s.Delivery.Worker):
+	case OneParty(s.publishers(), a.judges()) || a.oneParty(s.Delivery.Worker) || slices.ContainsFunc(s.Hands, a.oneParty):
 		return Change{}, ErrForbidden
 	}
 	if err := Invalid(d.Clean(s.Case.Kind, s.Reward)); err != nil {

@@ -71,11 +71,14 @@ func FeedTypesWithin(scopes []Scope) []FeedType {
 	if scopes == nil {
 		return nil
 	}
-	groups := []FeedGroup{FeedOfTasks, FeedOfDeliveries, FeedOfMessages}
+	var groups []FeedGroup
+	if slices.Contains(scopes, TasksRead) {
+		groups = append(groups, FeedOfTasks, FeedOfDeliveries, FeedOfMessages)
+	}
 	if slices.Contains(scopes, WalletRead) {
 		groups = append(groups, FeedOfMoney)
 	}
-	var out []FeedType
+	out := []FeedType{} // nil would be all
 	for _, g := range groups {
 		out = append(out, FeedTypesOf(g)...)
 	}

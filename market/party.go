@@ -71,6 +71,9 @@ func (s Snapshot) impartial(a Actor, worker AccountID) error {
 	return nil
 }
 
+// judges is the operator with the agents that it may not decide about.
+func (a Actor) judges() Kin { return KinOf(a.Account, a.Agents) }
+
 // oneParty reports whether the account is one that an operator may not decide
 // about: its own, or an agent that it manages, or did within PartyAfter.
 func (a Actor) oneParty(id AccountID) bool { return a.Account == id || slices.Contains(a.Agents, id) }

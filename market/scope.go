@@ -70,6 +70,8 @@ type Key struct {
 	ExpiresAt     *time.Time
 	RevokedAt     *time.Time
 	RevokedReason string
+	// Webhooks are those that were made with a key that is being revoked.
+	Webhooks []WebhookID
 }
 
 // KeyDraft is what a new key is to be.

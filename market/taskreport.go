@@ -44,6 +44,9 @@ type TaskReport struct {
 	Publisher       AccountID
 	PublisherHandle string
 	Open            int64
+	// Hands are the deciding operator's agents that acted on the task for others,
+	// through bundles.
+	Hands []AccountID
 	// Message is the one that it is about, nil if it is about the task.
 	Message        *Message
 	Reporter       AccountID
@@ -129,7 +132,7 @@ func (r TaskReport) Decide(a Actor, d ReportDecision, now time.Time) (TaskReport
 	switch {
 	case !a.Operator:
 		return r, ErrNotFound
-	case a.oneParty(r.Publisher), r.Message != nil && a.oneParty(r.Message.Author):
+	case a.oneParty(r.Publisher), slices.ContainsFunc(r.Hands, a.oneParty), r.Message != nil && a.oneParty(r.Message.Author):
 		return r, ErrForbidden
 	}
 	var p problems

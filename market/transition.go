@@ -69,6 +69,9 @@ type Snapshot struct {
 	Referrer AccountID
 	// Principals are the humans that those concerned belong to: OneParty.
 	Principals Principals
+	// Hands are the deciding operator's agents that acted on the task for others,
+	// through bundles. Only decisions of cases have them.
+	Hands []AccountID
 	// Waivable are, in open mode, the actor's own rejections that can still
 	// be appealed, and Others all other live deliveries, Delivery in neither.
 	Waivable, Others Clocks
@@ -204,11 +207,11 @@ func (c *Change) refund(to State) {
 	c.Snapshot.close(to)
 }
 
-// Returned is what comes back to the publisher with the change.
+// Returned is what comes back to the publisher with the change, fees included.
 func (c Change) Returned() Credits {
 	var sum Credits
 	for _, t := range c.Transfers {
-		if t.Kind == TransferRefund || t.Kind == TransferReversal {
+		if t.Kind == TransferRefund || t.Kind == TransferReversal || t.Kind == TransferFeeRefund {
 			sum += t.Amount
 		}
 	}

@@ -56,6 +56,8 @@ type Webhook struct {
 	Account AccountID
 	// Bundle is the one that it was made through, "" for the account itself.
 	Bundle BundleID
+	// MadeBy is the key that it was made with, "" for a page or unknown.
+	MadeBy KeyID
 	URL    string
 	// Types are those that are sent, all of them if there are none.
 	Types     []FeedType
@@ -207,11 +209,15 @@ func (c WebhookCall) Signature() string {
 func (c WebhookCall) Timestamp() string { return strconv.FormatInt(c.At.Unix(), 10) }
 
 // Within narrows the draft to what a key with the scopes may read. It returns
-// ErrInvalid if it names a type beyond them.
+// ErrInvalid if it names a type beyond them, ErrScopeMissing if they let it read
+// none.
 func (d *WebhookDraft) Within(scopes []Scope) error {
 	may := FeedTypesWithin(scopes)
 	if may == nil {
 		return nil
+	}
+	if len(may) == 0 { // no types would be all
+		return Permit(scopes, TasksRead, WalletRead)
 	}
 	if len(d.Types) == 0 {
 		d.Types = may

@@ -118,7 +118,7 @@ var auditChecks = []auditCheck{
 	FROM bundles b
 	LEFT JOIN (
 		SELECT t.bundle_id, sum(CASE y.kind WHEN 'escrow' THEN y.amount ELSE -y.amount END) AS amount
-		FROM tasks t JOIN transfers y ON y.account_id = t.publisher_id AND y.task_id = t.id AND y.kind IN ('escrow', 'refund', 'reversal')
+		FROM tasks t JOIN transfers y ON y.account_id = t.publisher_id AND y.task_id = t.id AND y.kind IN ('escrow', 'refund', 'reversal', 'fee_refund')
 		WHERE t.bundle_id IS NOT NULL GROUP BY t.bundle_id
 	) x ON x.bundle_id = b.id
 	WHERE COALESCE(x.amount, 0) <> b.spent`},

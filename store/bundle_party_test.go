@@ -143,7 +143,7 @@ func TestLeakedBundles(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
 	boss, from := human(t, s), netip.MustParseAddr("192.0.2.9")
-	live, key, err := s.NewBundle(t.Context(), boss, bundleDraft())
+	live, key, err := s.NewBundle(t.Context(), boss, bundleDraft(func(d *market.BundleDraft) { d.Scopes = append(d.Scopes, market.WebhooksWrite) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +285,7 @@ func TestNarrowingToTasksAndSkills(t *testing.T) {
 	t.Parallel()
 	s := storetest.New(t)
 	boss := human(t, s)
-	b, by := handedOver(t, s, boss)
+	b, by := handedOver(t, s, boss, func(d *market.BundleDraft) { d.Scopes = append(d.Scopes, market.WebhooksWrite) })
 	if _, _, err := s.NewWebhook(t.Context(), by, market.WebhookDraft{URL: "https://example.org/"}); err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestNarrowingToTasksAndSkills(t *testing.T) {
 		t.Errorf("%d webhooks are left, %v", hooks, err)
 	}
 	live, err := s.LiveKeys(t.Context(), []market.KeyID{by.Key})
-	if err != nil || !live[by.Key].Limited || len(live[by.Key].Scopes) != 2 {
+	if err != nil || !live[by.Key].Limited || len(live[by.Key].Scopes) != 3 {
 		t.Errorf("its key opens %+v, %v", live, err)
 	}
 }

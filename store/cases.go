@@ -93,13 +93,36 @@ func (s *Store) DecideCase(ctx context.Context, by Caller, id market.CaseID, d m
 	if err != nil {
 		return market.Snapshot{}, err
 	}
+	hands, err := s.hands(ctx, by.Actor, k.Task)
+	if err != nil {
+		return market.Snapshot{}, err
+	}
 	pay := market.Payment{ID: newID[market.PayoutID](), Terms: s.opts.Terms}
 	return s.transition(ctx, by, k.Task, k.Delivery, func(t market.Snapshot, now time.Time) (market.Change, error) {
+		t.Hands = hands
 		if t.Case == nil || t.Case.ID != id {
 			return market.Change{}, market.ErrCaseClosed
 		}
 		return t.Decide(by.Actor, d, pay, now)
 	})
+}
+
+// hands are those of the operator's agents that acted on the task for somebody
+// else, through a bundle.
+func (s *Store) hands(ctx context.Context, a market.Actor, id market.TaskID) ([]market.AccountID, error) {
+	if !a.Operator || len(a.Agents) == 0 {
+		return nil, nil
+	}
+	agents := make([]string, len(a.Agents))
+	for i, id := range a.Agents {
+		agents[i] = string(id)
+	}
+	return list(ctx, s, pgx.RowTo[market.AccountID], `
+		SELECT DISTINCT b.agent_id::text FROM bundles b
+		WHERE b.agent_id = ANY($1::uuid[]) AND b.party_until > $2 AND (
+			EXISTS (SELECT 1 FROM tasks t WHERE t.id = $3 AND t.bundle_id = b.id)
+			OR EXISTS (SELECT 1 FROM bundle_actions x WHERE x.bundle_id = b.id AND x.task_id = $3))`,
+		[]any{agents, s.now(), string(id)})
 }
 
 // Case is one case, for operators and the parties of its delivery; else

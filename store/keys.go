@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"time"
@@ -73,6 +74,24 @@ func (b *batch) stillOpen(by Caller, now time.Time) {
 	}
 }
 
+// keyRights is what the caller's key may do, and whether its bundle is limited to
+// some tasks, as it is until the transaction ends. Browser sessions may do all.
+func keyRights(ctx context.Context, tx pgx.Tx, by Caller, now time.Time) (scopes []market.Scope, limited bool, err error) {
+	if by.Key == "" {
+		return nil, false, nil
+	}
+	var b batch
+	b.stillOpen(by, now)
+	b.Queue(`
+		SELECT k.scopes, b.tasks IS NOT NULL OR b.skills IS NOT NULL
+		FROM api_keys k LEFT JOIN bundles b ON b.id = k.bundle_id WHERE k.id = $1`, string(by.Key))
+	found := tx.SendBatch(ctx, &b.Batch)
+	if _, err = found.Exec(); err == nil {
+		err = found.QueryRow().Scan(&scopes, &limited)
+	}
+	return scopes, limited, cmp.Or(err, found.Close())
+}
+
 // lockAccount lets one decision about an account's credentials wait for
 // another.
 const lockAccount = `SELECT 1 FROM accounts WHERE id = $1 FOR NO KEY UPDATE`
@@ -89,8 +108,9 @@ func keyArgs(account market.AccountID, k market.Key, text string, replaces marke
 	return []any{string(k.ID), string(account), k.Name, k.Prefix, market.HashKey(text), k.Scopes, k.CreatedAt, k.ExpiresAt, nullID(replaces)}
 }
 
-// RevokeKey ends a key of the caller: its next call is refused. It returns
-// market.ErrLastKey for the last live one without scopes.
+// RevokeKey ends a key of the caller: its next call is refused. Webhooks that
+// were made with it go on and are named. It returns market.ErrLastKey for the
+// last live one without scopes.
 func (s *Store) RevokeKey(ctx context.Context, by Caller, id market.KeyID, reason string) (market.Key, error) {
 	var k market.Key
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
@@ -107,6 +127,10 @@ func (s *Store) RevokeKey(ctx context.Context, by Caller, id market.KeyID, reaso
 			return err
 		}
 		if k, err = k.Revoke(reason, others, now); err != nil {
+			return err
+		}
+		k.Webhooks, err = rowsOf(ctx, tx, pgx.RowTo[market.WebhookID], `SELECT id::text FROM webhooks WHERE made_by = $1 ORDER BY id`, string(id))
+		if err != nil {
 			return err
 		}
 		var b batch

@@ -27,7 +27,8 @@ func (s *Store) RevokeLeaked(ctx context.Context, keys []string, from netip.Addr
 				RETURNING id, account_id
 			)
 			INSERT INTO account_events (id, account_id, at, type, data)
-			SELECT feed_id($2), account_id, $2, $4, jsonb_build_object('keyId', id, 'reason', $3::text) FROM ended`,
+			SELECT feed_id($2), account_id, $2, $4, jsonb_build_object('keyId', id, 'reason', $3::text,
+				'webhookIds', ARRAY(SELECT w.id FROM webhooks w WHERE w.made_by = ended.id ORDER BY w.id)) FROM ended`,
 			hashes, now, market.RevokedInURL, string(market.FeedKeyRevoked))
 		b.toldMore = true
 		if err := s.leakedBundles(ctx, tx, &b, hashes, Origin{From: from}, now); err != nil {

@@ -125,6 +125,9 @@ func (s *Store) DecideReport(ctx context.Context, by Caller, id market.ReportID,
 	if err != nil {
 		return r, err
 	}
+	if r.Hands, err = s.hands(ctx, by.Actor, r.Task); err != nil {
+		return r, err
+	}
 	now := s.now()
 	if r, err = r.Decide(by.Actor, d, now); err != nil {
 		return r, err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -12,10 +13,10 @@ import (
 )
 
 const webhookColumns = `
-	w.id, w.account_id, COALESCE(w.bundle_id::text, ''), w.url, w.types, w.created_at, CASE WHEN w.old_until > $1 THEN w.old_until END, w.disabled_at, COALESCE(w.disabled, ''), w.failing_since`
+	w.id, w.account_id, COALESCE(w.bundle_id::text, ''), COALESCE(w.made_by::text, ''), w.url, w.types, w.created_at, CASE WHEN w.old_until > $1 THEN w.old_until END, w.disabled_at, COALESCE(w.disabled, ''), w.failing_since`
 
 func webhookTargets(w *market.Webhook) []any {
-	return []any{&w.ID, &w.Account, &w.Bundle, &w.URL, &w.Types, &w.CreatedAt, &w.OldUntil, &w.DisabledAt, &w.Disabled, &w.FailingSince}
+	return []any{&w.ID, &w.Account, &w.Bundle, &w.MadeBy, &w.URL, &w.Types, &w.CreatedAt, &w.OldUntil, &w.DisabledAt, &w.Disabled, &w.FailingSince}
 }
 
 // webhookVault names the rows' part of the vault: a sealed secret opens in its
@@ -32,27 +33,33 @@ func (s *Store) sealWebhook(ctx context.Context, tx pgx.Tx, id market.WebhookID,
 
 // NewWebhook makes a webhook of a clean draft. It is sent what happens from now
 // on. The secret is returned here and never again. An account has at most
-// market.MaxWebhooks; then it is market.ErrTooManyWebhooks.
+// market.MaxWebhooks; then it is market.ErrTooManyWebhooks. What the caller's key
+// may know is looked up again: a narrowing of its bundle either comes first, or
+// deletes the webhook.
 func (s *Store) NewWebhook(ctx context.Context, by Caller, d market.WebhookDraft) (market.Webhook, string, error) {
 	secret := market.NewWebhookSecret()
 	var w market.Webhook
 	var bundle market.BundleID
-	if m := by.Mandate; m != nil {
-		if m.Limited() { // it may not know of other tasks
-			return w, "", market.ErrBundleLimited
-		}
-		bundle = m.Bundle
-	}
-	if err := d.Within(by.Scopes); err != nil {
-		return w, "", err
+	if by.Mandate != nil {
+		bundle = by.Mandate.Bundle
 	}
 	at, err := s.FeedEnd(ctx)
 	if err != nil {
 		return w, "", err
 	}
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		now := s.now()
-		w = market.Webhook{ID: newID[market.WebhookID](), Account: by.Account, Bundle: bundle, URL: d.URL, Types: d.Types, CreatedAt: now}
+		now, d := s.now(), d
+		scopes, limited, err := keyRights(ctx, tx, by, now)
+		if err != nil {
+			return err
+		}
+		if limited { // it may not know of other tasks
+			return market.ErrBundleLimited
+		}
+		if err := cmp.Or(market.Permit(scopes, market.WebhooksWrite), d.Within(scopes)); err != nil {
+			return err
+		}
+		w = market.Webhook{ID: newID[market.WebhookID](), Account: by.Account, Bundle: bundle, MadeBy: by.Key, URL: d.URL, Types: d.Types, CreatedAt: now}
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 7462))`, string(by.Account)); err != nil {
 			return err
 		}
@@ -71,11 +78,10 @@ func (s *Store) NewWebhook(ctx context.Context, by Caller, d market.WebhookDraft
 		if err != nil {
 			return err
 		}
-		b.stillOpen(by, now)
 		b.Queue(`
-			INSERT INTO webhooks (id, account_id, url, types, created_at, sealed, nonce, key_id, xid, event_id, bundle_id)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::xid8, $10, $11)`,
-			string(w.ID), string(by.Account), w.URL, typeNames(w.Types), now, c.text, c.nonce, c.key, strconv.FormatUint(at.XID, 10), string(at.ID), nullID(bundle))
+			INSERT INTO webhooks (id, account_id, url, types, created_at, sealed, nonce, key_id, xid, event_id, bundle_id, made_by)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::xid8, $10, $11, $12)`,
+			string(w.ID), string(by.Account), w.URL, typeNames(w.Types), now, c.text, c.nonce, c.key, strconv.FormatUint(at.XID, 10), string(at.ID), nullID(bundle), nullID(by.Key))
 		b.acted(by, market.BundleHookMade, "", now)
 		return tx.SendBatch(ctx, &b.Batch).Close()
 	})
