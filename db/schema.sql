@@ -64,6 +64,16 @@ BEGIN
     END IF;
 END $$;
 
+CREATE FUNCTION public.begin_session(asking uuid) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM 1 FROM account_sessions WHERE id = asking FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the session has ended' USING ERRCODE = 'GH024';
+    END IF;
+END $$;
+
 CREATE FUNCTION public.begin_work(worker uuid, through uuid, publisher uuid, published_through uuid, moment timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     AS $$

@@ -58,7 +58,7 @@ func (h *Handlers) identifyVisitor(rt route, r *request) error {
 		v, err := h.Store.Visitor(ctx, market.SessionID(id))
 		switch {
 		case err == nil:
-			r.by, r.actor, r.session = store.Caller{Actor: v.Actor}, v.Actor, v.Session
+			r.by, r.actor, r.session = store.Caller{Actor: v.Actor, Session: v.Session.ID}, v.Actor, v.Session
 			r.visitor = &views.Visitor{Handle: v.Handle, Spendable: v.Spendable, Operator: v.Operator, State: v.State, Reason: v.Reason}
 			h.seen.note(v.Session.ID, false, r.address())
 		case errors.Is(err, market.ErrAccountSuspended):

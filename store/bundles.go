@@ -131,6 +131,7 @@ func (s *Store) NewBundle(ctx context.Context, by Caller, d market.BundleDraft) 
 		if err := b.once(by, bundle, now); err != nil {
 			return err
 		}
+		b.stillOpen(by, now)
 		b.Queue(`
 			INSERT INTO bundles (id, account_id, name, scopes, spend_cap, task_cap, tasks, skills, created_at, expires_at, code_hash, code_expires_at)
 			VALUES ($1, $2, $3, $4, $5, NULLIF($6::bigint, 0), $7::uuid[], $8, $9, $10, $11, $12)`,
@@ -207,6 +208,7 @@ func (s *Store) changeBundle(ctx context.Context, by Caller, id market.BundleID,
 		if err := b.once(by, after, now); err != nil {
 			return err
 		}
+		b.stillOpen(by, now)
 		write(&b, after, now)
 		return s.sendIn(ctx, tx, &b)
 	})

@@ -37,7 +37,9 @@ type Caller struct {
 	Once *Once
 	// Scopes are what the API key may do, nil for everything.
 	Scopes []market.Scope
-	seen   seen
+	// Session is the browser session that asks, "" for a key.
+	Session market.SessionID
+	seen    seen
 }
 
 func onceScope(by Caller) string { return string(by.Account) + " " + by.Once.Key }

@@ -66,11 +66,14 @@ func roomForKey(ctx context.Context, tx pgx.Tx, account market.AccountID, ending
 	return err
 }
 
-// stillOpen queues to refuse the caller whose key has ended meanwhile, and to
-// let it end only after the transaction. Browser sessions have none.
+// stillOpen queues to refuse the caller whose key or browser session has ended
+// meanwhile, and to let it end only after the transaction.
 func (b *batch) stillOpen(by Caller, now time.Time) {
-	if by.Key != "" {
+	switch {
+	case by.Key != "":
 		b.Queue(`SELECT begin_key($1, $2, $3)`, string(by.Account), string(by.Key), now)
+	case by.Session != "":
+		b.Queue(`SELECT begin_session($1)`, string(by.Session))
 	}
 }
 

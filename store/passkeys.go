@@ -37,6 +37,7 @@ func (s *Store) AddPasskey(ctx context.Context, by Caller, p market.Passkey, o O
 			return market.ErrPasskeyLimit
 		}
 		var b batch
+		b.stillOpen(by, now)
 		b.Queue(`INSERT INTO passkeys (id, account_id, credential_id, record, sign_count, name, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 			string(newID[market.PasskeyID]()), string(by.Account), p.Credential, p.Record, p.SignCount, p.Name, now)
 		s.secured(&b, by.Account, market.SecurityPasskeyAdded, p.Name, o, now)

@@ -21,6 +21,7 @@ func (s *Store) GrantRecovery(ctx context.Context, by Caller, handle string) (ma
 	_, err := s.change(ctx, by, handle, func(b market.Binding, now time.Time) (changed, error) {
 		r = market.Recovery{ID: newID[market.RecoveryID](), CreatedAt: now, ExpiresAt: now.Add(market.RecoveryLife)}
 		return changed{Binding: b, event: market.FeedRecoveryGranted, data: map[string]any{"expiresAt": r.ExpiresAt}, more: func(q *batch, now time.Time) {
+			q.stillOpen(by, now)
 			q.Queue(revokeGrants, string(b.ID), now)
 			q.Queue(`INSERT INTO recovery_grants (id, binding_id, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
 				string(r.ID), string(b.ID), market.HashKey(text), now, r.ExpiresAt)

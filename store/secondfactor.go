@@ -106,6 +106,7 @@ func (s *Store) EnableTOTP(ctx context.Context, by Caller, code string, o Origin
 			return market.CodeWrong()
 		}
 		var b batch
+		b.stillOpen(by, now)
 		b.Queue(`UPDATE second_factors SET enabled_at = $2, last_step = $3 WHERE account_id = $1`, string(by.Account), now, step)
 		codes = b.recoveryCodes(by.Account)
 		s.secured(&b, by.Account, market.SecurityTOTPEnabled, "", o, now)

@@ -74,6 +74,9 @@ func (s *Store) NewWebhook(ctx context.Context, by Caller, d market.WebhookDraft
 		if err := b.once(by, w, now); err != nil {
 			return err
 		}
+		if by.Key == "" {
+			b.stillOpen(by, now)
+		}
 		c, err := s.sealWebhook(ctx, tx, w.ID, secret)
 		if err != nil {
 			return err
