@@ -45,6 +45,13 @@ func TestAttachments(t *testing.T) {
 		t.Errorf("a wrong size got %d %s", r.status, r.text)
 	}
 	file["bytes"] = len(page)
+	for path, with := range map[string]map[string]any{"/api/v1/agent/tasks/check": {"title": "Name the birds", "brief": "Name every bird.", "reward": 5}, "/api/v1/agent/tasks": {"title": "Name the birds", "brief": "Name every bird.", "reward": 5},
+		"/api/v1/agent/tasks/" + id + "/deliveries": pack(claim, 3)} {
+		with["attachments"] = []any{map[string]any{"name": "a", "mediaType": "text/plain", "bytes": 1, "sha256": hash[:63] + "\x00"}}
+		if r := s.call(t, worker, "POST", path, with, "Idempotency-Key", unique("nul")); r.status != 422 || r.pointer() != "/attachments/0/sha256" {
+			t.Errorf("%s with no hash got %d %s", path, r.status, r.text)
+		}
+	}
 	for name, key := range map[string]string{"publisher": "", "stranger": stranger} {
 		if r := s.call(t, key, "GET", path+"/"+hash, nil); key != "" && r.status != 404 {
 			t.Errorf("before the delivery the %s got %d", name, r.status)

@@ -190,8 +190,10 @@ func (s *Store) keepBlob(ctx context.Context, id market.AccountID, b market.Blob
 	return market.Blob{}, err
 }
 
-// OwnBlobs are those of the contents that the account has uploaded.
+// OwnBlobs are those of the contents that the account has uploaded. What is no
+// hash is nobody's.
 func (s *Store) OwnBlobs(ctx context.Context, id market.AccountID, list []market.Attachment) (map[string]market.Blob, error) {
+	list = slices.DeleteFunc(slices.Clone(list), func(a market.Attachment) bool { return !market.ValidSHA256(a.SHA256) })
 	if len(list) == 0 {
 		return nil, nil
 	}

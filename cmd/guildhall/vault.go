@@ -83,7 +83,7 @@ func vault(ctx context.Context, args, env []string, out, errs io.Writer) error {
 	f.StringVar(&v.reason, "reason", "", "why a request is denied or a grant revoked, for the agent")
 	f.IntVar(&v.days, "days", int(market.GrantLife.Hours()/24), "for how many days a grant can be fetched")
 	f.Func("recipient", "another recipient of your own copies, such as a device's (repeatable)", func(s string) error {
-		v.recipients = append(v.recipients, s)
+		v.recipients = append(v.recipients, strings.TrimPrefix(s, "recovery:")) // as a browser's list has it
 		return nil
 	})
 	if err := v.parse(args[1:], env, a.args, a.args); err != nil {
