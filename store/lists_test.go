@@ -22,22 +22,33 @@ func TestSealedTasks(t *testing.T) {
 	}
 	guarded(t, s, other, nil)
 	slices.Reverse(want)
-	var got []market.TaskID
-	for before := market.TaskID(""); ; before = got[len(got)-1] { // two at a time
-		page, err := s.SealedTasks(t.Context(), me.Account, before, 2)
+	got := inPages(t, func(before market.TaskID) ([]market.Task, error) {
+		return s.SealedTasks(t.Context(), me.Account, before, 2)
+	})
+	if !slices.Equal(got, want) {
+		t.Errorf("listed %v, want %v", got, want)
+	}
+}
+
+// inPages are the tasks of all pages of a list.
+func inPages(t *testing.T, list func(before market.TaskID) ([]market.Task, error)) (got []market.TaskID) {
+	t.Helper()
+	before := market.TaskID("")
+	for range 20 {
+		page, err := list(before)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(page) == 0 {
-			break
+			return got
 		}
 		for _, x := range page {
 			got = append(got, x.ID)
 		}
+		before = got[len(got)-1]
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("listed %v, want %v", got, want)
-	}
+	t.Fatal("the list has no end")
+	return nil
 }
 
 // TestOwnTasks lists each task that an account has a part in once, whatever
@@ -78,21 +89,9 @@ func TestOwnTasks(t *testing.T) {
 	} {
 		slices.Sort(c.want)
 		slices.Reverse(c.want)
-		var got []market.TaskID
-		before := market.TaskID("")
-		for range 20 { // two at a time
-			page, err := s.OwnTasks(t.Context(), me.Account, c.role, c.state, nil, before, 2)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(page) == 0 {
-				break
-			}
-			for _, x := range page {
-				got = append(got, x.ID)
-			}
-			before = got[len(got)-1]
-		}
+		got := inPages(t, func(before market.TaskID) ([]market.Task, error) {
+			return s.OwnTasks(t.Context(), me.Account, c.role, c.state, nil, before, 2)
+		})
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%q %q: got %v, want %v", c.role, c.state, got, c.want)
 		}

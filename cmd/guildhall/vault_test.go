@@ -269,7 +269,11 @@ func TestProtectedFieldsWithoutBrowser(t *testing.T) {
 	if out, code := vaultRun(t, home, "", owner, "reseal", task, "--vault", "new.txt"); code != exitFailed || !strings.Contains(out, "--signer") {
 		t.Errorf("sealed anew what an unknown key had signed: exit %d: %s", code, out)
 	}
-	run(`{"apiToken":"`+secretCanary+`-2"}`, "reseal", task, "--vault", "new.txt", "--identity", "vault.txt", "--values", "-")
+	browser := newRecipient(t)
+	run(`{"apiToken":"`+secretCanary+`-2"}`, "reseal", task, "--vault", "new.txt", "--identity", "vault.txt", "--values", "-", "--recipient", "recovery:"+browser)
+	if to := s.apiCall(t, publisher, "GET", "/agent/tasks/"+task+"/protected-fields", nil)["ownerRecipients"].([]any); len(to) != 2 || to[1] != browser {
+		t.Errorf("sealed anew for %v and not for the recovery key of a browser", to)
+	}
 	if out, code := vaultRun(t, home, "", owner, "grant", task, request, "--vault", "vault.txt", "--fingerprint", fingerprint); code != exitFailed {
 		t.Errorf("granted with a vault that agents do not expect: exit %d: %s", code, out)
 	}

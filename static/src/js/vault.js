@@ -3,7 +3,7 @@
 // and hides what the server wrote; all words are the server's.
 
 import { Refused, fingerprint, open, owner, seal } from "./vault/envelope.js";
-import { change, load, newRecovery, parseRecipient, readRecovery, recipients, remember, seen, withOthers, without, withRecovery } from "./vault/keys.js";
+import { change, load, newRecovery, isRecipient, readRecovery, recipients, remember, seen, withOthers, without, withRecovery } from "./vault/keys.js";
 
 const root = document.getElementById("vault");
 const at = (selector) => root.querySelector(selector);
@@ -103,12 +103,12 @@ const acts = {
 
   // A second device is told the recipients of the first, and the first those of the second. What was removed here does
   // not come back with such a list, only alone.
-  async join() {
-    const typed = at(`[data-step="${keys ? "ready" : "new"}"] [data-join]`);
+  async join(button) {
+    const typed = button.closest("[data-step]").querySelector("[data-join]");
     const given = typed.value.split(/\s+/).filter(Boolean);
     const others = given.map((r) => r.replace(marked, "")).filter((r) => given.length === 1 || !keys?.retired?.includes(r));
     const main = given.find((r) => r.startsWith(marked))?.replace(marked, "");
-    if (!given.length || !given.every((r) => parseRecipient(r.replace(marked, "")))) return say("no-recipient");
+    if (!given.length || !given.every((r) => isRecipient(r.replace(marked, "")))) return say("no-recipient");
     const join = (k) => withOthers(others.includes(main) ? withRecovery(k, main) : k, others);
     if (recipients(join(keys ?? { others: [] })).length > maxRecipients) return say("too-many");
     keys = await change(handle, join);

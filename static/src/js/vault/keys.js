@@ -54,15 +54,16 @@ export async function change(handle, edit) {
 
 export const recipients = (keys) => [keys.recipient, ...keys.others];
 
-// withOthers adds recipients, without what was removed, and withRecovery puts a recovery key in the place of the one before.
+// withOthers adds recipients, also such as were removed before; without removes one and remembers it; withRecovery puts a
+// recovery key in the place of the one before.
 export const withOthers = (k, more) => ({ ...k,
   others: [...new Set([...k.others, ...more])].filter((r) => r !== k.recipient),
   retired: k.retired?.filter((r) => !more.includes(r)) });
 export const without = (k, gone) => ({ ...k, others: k.others.filter((r) => r !== gone), retired: [...(k.retired ?? []), gone] });
 export const withRecovery = (k, r) => ({ ...withOthers(k.recovery && k.recovery !== r ? without(k, k.recovery) : k, [r]), recovery: r });
 
-// parseRecipient reports whether it is one that a copy can be sealed to: without this, one wrong letter breaks them all.
-export function parseRecipient(text) {
+// isRecipient reports whether a copy can be sealed to it: one with a wrong letter would break them all.
+export function isRecipient(text) {
   try {
     new Encrypter().addRecipient(text);
   } catch {
