@@ -79,11 +79,12 @@ func (h *Handlers) secretsAgain(r *request, id market.TaskID) {
 		for i, f := range p.Fields {
 			p.Fields[i].Label = map[string]string{"/expiresAt": "vault.until", "/reason": "vault.reason"}[f.Pointer]
 		}
-		if p.Code == market.ErrInvalid.Code || p.Code == market.ErrIdempotencyReused.Code {
-			p.Fix = views.T(ctx, "vault.again_fix")
-		}
-		if p.Code == market.ErrIdempotencyReused.Code {
+		reused := p.Code == market.ErrIdempotencyReused.Code
+		if reused {
 			p.Detail = views.T(ctx, "vault.reused")
+		}
+		if reused || p.Code == market.ErrInvalid.Code && (r.form.Has("ciphertext") || r.form.Has("bundle")) {
+			p.Fix = views.T(ctx, "vault.again_fix")
 		}
 		// What was sealed is made anew; what else was typed stays.
 		v, err := h.secretsView(r, id, views.Form{Problem: &p, Values: url.Values{"expiresAt": r.form["expiresAt"], "reason": r.form["reason"]}})

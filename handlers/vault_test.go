@@ -133,12 +133,14 @@ func TestGrantOnPages(t *testing.T) {
 		t.Errorf("refused, the field has %q", got)
 	}
 	refused.says(t, ".error-summary", "It can be fetched until")
+	refused.says(t, ".error-summary", "type it once more")
 	long := strings.Repeat("é", 1001)
 	refused = mara.send(t, "POST", strings.Replace(action, "/grant", "/deny", 1), url.Values{"idempotencyKey": {unique("k")}, "reason": {long}}).want(t, 422, strings.Replace(action, "/grant", "/deny", 1))
 	if refused.doc.Find(`#reason`).AttrOr("value", "") != long || refused.doc.Find(`#expiresAt`).AttrOr("value", "") == "" {
 		t.Error("what was typed is lost, or what the other field offers")
 	}
 	refused.says(t, ".error-summary", "Reason")
+	refused.says(t, ".error-summary", "Everything you typed is still here")
 	until := time.Now().UTC().Add(36 * time.Hour).Truncate(time.Minute)
 	form.Set("expiresAt", until.Format("2006-01-02T15:04"))
 	form.Set("idempotencyKey", unique("k"))
